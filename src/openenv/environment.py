@@ -1,0 +1,154 @@
+"""What an environment author writes: a class with ``reset`` and ``step``, and a few words about how to run it.
+
+::
+
+    class Echo(Environment[EchoAction, EchoObservation, State]):
+        execution = "inline"
+
+        def reset(self, *, seed: int | None = None) -> EchoObservation: ...
+        def step(self, action: EchoAction) -> EchoObservation: ...
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, Protocol, runtime_checkable
+
+from openenv.operation import NO_CONTEXT, Principal, RequestContext
+from openenv.types import ActionT, EnvironmentMetadata, ObservationT, State, StateT
+
+__all__ = [
+    "AsyncEnvironment",
+    "Context",
+    "DatabaseBacked",
+    "Environment",
+    "Execution",
+    "Transform",
+]
+
+Execution = Literal["inline", "thread"]
+"""Where a synchronous environment runs: on the event loop (for steps of microseconds) or on a pool of threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who asks and in which context. Factory, ``reset``, ``step`` and tools that annotate a parameter with it get it."""
+
+    request: RequestContext = NO_CONTEXT
+    principal: Principal | None = None
+
+    def header(self, name: str) -> str | None:
+        """The declared header ``name``, or ``None`` when the caller did not send it."""
+        return self.request.headers.get(name)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query string of the handshake or request."""
+        return self.request.query
+
+
+class Transform(ABC, Generic[ObservationT]):
+    """Changes an observation on its way out: a reward, a mask, a note."""
+
+    @abstractmethod
+    def __call__(self, observation: ObservationT) -> ObservationT:
+        """Return the observation to send in place of the given one."""
+
+
+class _EnvironmentBase(Generic[ActionT, ObservationT, StateT]):
+    """What synchronous and asynchronous environments have in common."""
+
+    context_headers: ClassVar[tuple[str, ...]] = ()
+    """Request headers (lower case) that make up the context. No other header ever reaches the environment."""
+    bare_action: ClassVar[bool] = False
+    """Whether ``POST /step`` also takes the action itself, without ``{"action": …}`` around it."""
+    auto_reset: ClassVar[bool] = True
+    """Whether a session that was never reset is reset before its first step or tool call."""
+    max_sessions: ClassVar[int | None] = None
+    """How many sessions this environment allows a server; ``None`` leaves it to the server."""
+
+    transform: Transform[ObservationT] | None = None
+    """Applied to every observation of ``reset`` and ``step``."""
+    resumed: bool = False
+    """Set by an environment that the factory opened on an existing world (a file): it is not reset unasked."""
+    episode_id: str | None = None
+    """Set by the runtime before ``reset``."""
+    seed: int | None = None
+    """The seed of the last reset, set by the runtime before ``reset``."""
+    step_count: int = 0
+    """Steps of this episode, the running one included; counted by the runtime."""
+
+    @property
+    def state(self) -> StateT:
+        """Where the episode stands. Override it to tell more."""
+        return State(episode_id=self.episode_id, step_count=self.step_count)  # type: ignore[return-value]
+
+    def get_metadata(self) -> EnvironmentMetadata:
+        """What ``/metadata`` says. The description is the docstring's first line."""
+        name = type(self).__name__
+        lines = (type(self).__doc__ or "").strip().splitlines()
+        return EnvironmentMetadata(name=name, description=lines[0] if lines else f"{name} environment", version="1.0.0")
+
+    @classmethod
+    def world_name(cls, context: RequestContext) -> str | None:
+        """The name of the shared world that this context asks for, or ``None`` for one of the caller's own.
+
+        Raise `openenv.errors.ValidationFailed` for a name that is not allowed: it comes from outside.
+        """
+        return None
+
+    @classmethod
+    def seed_credentials(cls) -> Sequence[tuple[str, str]]:
+        """The users of the seed world with their access tokens, for ``openenv envs NAME --tokens``."""
+        return ()
+
+
+class Environment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
+    """A synchronous environment. One instance is one world; it is never called by two threads at once."""
+
+    execution: ClassVar[Execution] = "thread"
+    affinity: ClassVar[bool] = False
+    """Whether factory, ``reset``, ``step`` and ``close`` must all run on one thread."""
+
+    @abstractmethod
+    def reset(self, *args: Any, **kwargs: Any) -> ObservationT:
+        """Begin a new episode and return its first observation.
+
+        An override names what it takes (``seed``, options, a `Context`); what it does not name is refused before it is
+        called. With the same seed it must produce the same episode, ids and timestamps included.
+        """
+
+    @abstractmethod
+    def step(self, action: ActionT, *args: Any, **kwargs: Any) -> ObservationT:
+        """Do one action and return what is to be seen, with ``reward`` and ``done`` set on it."""
+
+    def close(self) -> None:
+        """Free what the instance holds. Called once, also when the client vanished in the middle of a step."""
+        return None
+
+
+class AsyncEnvironment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
+    """An environment whose methods are coroutines; it runs on the event loop and must not block it."""
+
+    @abstractmethod
+    async def reset(self, *args: Any, **kwargs: Any) -> ObservationT:
+        """As `Environment.reset`."""
+
+    @abstractmethod
+    async def step(self, action: ActionT, *args: Any, **kwargs: Any) -> ObservationT:
+        """As `Environment.step`."""
+
+    async def close(self) -> None:
+        """As `Environment.close`."""
+        return None
+
+
+@runtime_checkable
+class DatabaseBacked(Protocol):
+    """An environment whose world is a SQLite database: SQL verifiers and state diffs work on it."""
+
+    def database_image(self) -> bytes:
+        """The whole database as SQLite's own serialisation; taken between steps, on the environment's lane."""
+        ...

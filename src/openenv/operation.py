@@ -1,0 +1,170 @@
+"""What every room hands to the next: an operation and its result, who asks and in which context.
+
+A transport's codec makes an `Operation` of bytes, one pipeline carries it to the world it concerns, and the codec makes
+bytes of the `Result`. Nothing below ``protocol/`` knows which dialect it came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from openenv.errors import OpenEnvError
+from openenv.types import Observation, Reward, State
+
+__all__ = [
+    "ALL_SCOPES",
+    "ANONYMOUS",
+    "NO_CONTEXT",
+    "REQUIRED_SCOPE",
+    "Connection",
+    "Episode",
+    "Event",
+    "OpName",
+    "Operation",
+    "Principal",
+    "RequestContext",
+    "Result",
+]
+
+OpName = Literal[
+    "create",
+    "close",
+    "reset",
+    "step",
+    "state",
+    "list_tools",
+    "call_tool",
+    "load_scenario",
+    "verify",
+    "query",
+    "export",
+    "invalid",
+]
+
+REQUIRED_SCOPE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "create": "create",
+        "close": "create",
+        "reset": "reset",
+        "step": "act",
+        "state": "act",
+        "list_tools": "act",
+        "call_tool": "act",
+        "load_scenario": "grade",
+        "verify": "grade",
+        "query": "grade",
+        "export": "grade",
+    }
+)
+"""The scope that each operation needs. What is not in the table needs none (an ``invalid`` one is refused anyway)."""
+
+ALL_SCOPES: Final = frozenset({"create", "reset", "act", "grade", "watch", "admin", "metrics"})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who may use the server and a session: not who acts inside the world (that is the `RequestContext`)."""
+
+    id: str
+    tenant: str = "default"
+    scopes: frozenset[str] = ALL_SCOPES
+    session: str | None = None
+    """When set, the principal may use this session and no other."""
+
+
+ANONYMOUS: Final = Principal(id="anonymous")
+"""Everyone, on a server without authentication: all scopes, one tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Who acts inside the world: the headers that the environment declares, and the query string.
+
+    Per request over HTTP and MCP, from the handshake over WebSocket. Header names are lower case. Only headers named in
+    the environment's ``context_headers`` are here, so an environment never sees a caller's bearer token.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_CONTEXT: Final = RequestContext()
+
+
+@dataclass(slots=True)
+class Connection:
+    """A socket or an HTTP request before anything is known of it: what `Middleware.admit` sees and may refuse."""
+
+    transport: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    client: str | None = None
+    principal: Principal = ANONYMOUS
+
+
+@dataclass(slots=True)
+class Operation:
+    """One thing that somebody wants of a world."""
+
+    op: OpName
+    payload: Any = None
+    session: str | None = None
+    principal: Principal = ANONYMOUS
+    context: RequestContext = NO_CONTEXT
+    transport: str = "local"
+    id: str | int | None = None
+    size: int = 0
+    """Bytes of the frame or body that it came in."""
+    trace: str | None = None
+    deadline: float | None = None
+    """Seconds that the caller is ready to wait; ``None`` is for ever."""
+    include: frozenset[str] = frozenset()
+    """What the reply carries beside the result: ``state``."""
+    seq: int = 0
+    """The world's own count of what it did, set by the world."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of an `Operation`: an observation, a state or another value, or an error."""
+
+    observation: Observation | None = None
+    reward: Reward = None
+    done: bool = False
+    state: State | None = None
+    value: Any = None
+    error: OpenEnvError | None = None
+    session: str | None = None
+    episode: str | None = None
+    seconds: float = 0.0
+    """How long the environment took, without waiting for its turn."""
+
+
+@dataclass(slots=True)
+class Event:
+    """One operation of an episode and what came of it, as verifiers and rewards read it."""
+
+    seq: int
+    op: str
+    tool: str | None = None
+    arguments: Mapping[str, Any] | None = None
+    read_only: bool = False
+    success: bool = True
+    error: Mapping[str, Any] | None = None
+    """The error's body (``code``, ``message``, …) when ``success`` is false."""
+    value: Any = None
+    reward: Reward = None
+
+
+@dataclass(slots=True)
+class Episode:
+    """What happened since the last reset."""
+
+    id: str | None = None
+    seed: int | None = None
+    events: list[Event] = field(default_factory=list)
+    response: str | None = None
+    """The agent's last words, where a task asks for an answer."""

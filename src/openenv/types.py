@@ -1,0 +1,145 @@
+"""What passes between an agent and an environment: actions, observations, states.
+
+The models are the ones that OpenEnv's clients know, with the same fields and the same strictness: an action or an
+observation refuses fields that it does not declare, a state may carry more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+__all__ = [
+    "Action",
+    "ActionT",
+    "CallToolAction",
+    "CallToolObservation",
+    "EnvironmentMetadata",
+    "ListToolsAction",
+    "ListToolsObservation",
+    "Observation",
+    "ObservationT",
+    "Reward",
+    "State",
+    "StateT",
+    "StepResult",
+    "Tool",
+    "ToolError",
+]
+
+Reward = bool | int | float | None
+"""A step's reward as an environment gives it; ``None`` where it gives none."""
+
+
+class Action(BaseModel):
+    """What an agent does in one step. Subclass it and declare your fields; unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, arbitrary_types_allowed=True)
+
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Free notes; no environment's rules read them")
+
+
+class Observation(BaseModel):
+    """What an environment answers. ``reward`` and ``done`` travel beside the observation, not inside it.
+
+    ``terminated`` (the task itself ended), ``truncated`` (a limit ended it) and ``stop_reason`` are Gymnasium's
+    distinction. They are native: OpenEnv's dialect and ``/schema`` never show them, but either of the two flags
+    makes the step ``done``.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, arbitrary_types_allowed=True)
+
+    done: bool = Field(default=False, description="Whether the episode has ended")
+    reward: Reward = Field(default=None, description="The reward of the step that led here")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Additional information about the step")
+    terminated: SkipJsonSchema[bool] = Field(default=False, exclude=True)
+    truncated: SkipJsonSchema[bool] = Field(default=False, exclude=True)
+    stop_reason: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
+
+
+class State(BaseModel):
+    """Where an episode stands. Extra fields are allowed: an environment may tell more than this."""
+
+    model_config = ConfigDict(extra="allow", validate_assignment=True, arbitrary_types_allowed=True)
+
+    episode_id: str | None = Field(default=None, description="The current episode's identifier")
+    step_count: Annotated[int, Field(ge=0)] = Field(default=0, description="Steps taken since the last reset")
+
+
+class EnvironmentMetadata(BaseModel):
+    """What ``GET /metadata`` says of an environment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="The environment's name")
+    description: str = Field(description="What it is")
+    readme_content: str | None = None
+    version: str | None = None
+    author: str | None = None
+    documentation_url: str | None = None
+
+
+class Tool(BaseModel):
+    """A tool as an agent sees it: its name, what it does, and the JSON Schema of its arguments."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+
+
+class ToolError(BaseModel):
+    """Why a tool call failed. ``error_type`` is one of OpenEnv's five kinds, ``code`` the stable code of ours."""
+
+    model_config = ConfigDict(extra="allow")
+
+    error_type: Literal["execution_error", "invalid_args", "transport_error", "tool_not_found", "timeout"]
+    message: str
+
+
+class ListToolsAction(Action):
+    """Asks which tools there are."""
+
+    type: Literal["list_tools"] = "list_tools"
+
+
+class CallToolAction(Action):
+    """Calls a tool."""
+
+    type: Literal["call_tool"] = "call_tool"
+    tool_name: str = Field(description="The tool's name")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="Its arguments by name")
+
+
+class ListToolsObservation(Observation):
+    """The tools that there are."""
+
+    tools: list[Tool]
+
+
+class CallToolObservation(Observation):
+    """What a tool answered: ``result``, or ``error`` where it could not."""
+
+    tool_name: str
+    result: Any = None
+    error: ToolError | None = None
+
+
+ActionT = TypeVar("ActionT", bound=Action)
+ObservationT = TypeVar("ObservationT", bound=Observation)
+StateT = TypeVar("StateT", bound=State)
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(slots=True)
+class StepResult(Generic[ResultT]):
+    """What a client's ``reset`` and ``step`` return: the observation and, beside it, its reward and ``done``."""
+
+    observation: ResultT
+    reward: Reward = None
+    done: bool = False
+    metadata: dict[str, Any] | None = None

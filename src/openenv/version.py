@@ -1,0 +1,3 @@
+"""The version of the package; the changelog's newest heading must name the same."""
+
+__version__ = "0.11.0"
