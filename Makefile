@@ -1,0 +1,39 @@
+# Every target sets up what it needs by itself and does nothing twice. Start with `make demo`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTEST_ARGS ?=
+LINTED = src tests envs benchmarks examples scripts
+export PYTHON
+
+.PHONY: help demo setup test lint format bench lock clean demo-setup
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: demo-setup ## Serve the Calendar Gym, run three agents on it, print the scored report
+	@scripts/demo.sh
+
+setup: ## Make .venv with everything
+	@scripts/setup.sh dev
+
+demo-setup:
+	@scripts/setup.sh demo
+
+test: setup ## Run the tests (PYTEST_ARGS="-k name" selects some)
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## Check style, types and the direction of imports
+	@scripts/lint.sh
+
+format: setup ## Sort imports and apply ruff's safe fixes
+	@.venv/bin/ruff check --fix $(wildcard $(LINTED))
+
+bench: setup ## Measure side by side with openenv 0.10.0 and a bare ASGI echo
+	@scripts/setup.sh reference
+	@.venv/bin/python -m benchmarks.run $(BENCH_ARGS)
+
+lock: setup ## Resolve requirements/*.txt anew (LOCK_ARGS="--upgrade" or package names)
+	@UV=.venv/bin/uv scripts/lock.sh $(LOCK_ARGS)
+
+clean: ## Remove what the targets made
+	rm -rf .venv benchmarks/.venv-reference benchmarks/results runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

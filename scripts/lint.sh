@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# All static checks; every one is run, and the exit code tells whether one of them failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+failed=()
+check() { # NAME COMMAND…
+    local name=$1
+    shift
+    echo "== $name"
+    PATH="$PWD/.venv/bin:$PATH" "$@" </dev/null || failed+=("$name")
+}
+
+folders=()
+for folder in src tests envs benchmarks examples scripts; do
+    [ -d "$folder" ] && [ -n "$(git ls-files -- "$folder/*.py" "$folder/**/*.py")" ] && folders+=("$folder")
+done
+
+check ruff ruff check "${folders[@]}" conftest.py
+check mypy mypy "${folders[@]}" conftest.py
+check pyright pyright --warnings
+check imports lint-imports
+
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "failed: ${failed[*]}" >&2
+    exit 1
+fi
+echo "all checks passed"
