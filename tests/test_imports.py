@@ -1,0 +1,72 @@
+"""What the bare install brings, and what importing the client loads."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from packaging.requirements import Requirement
+
+SERVER_SIDE = ("fastapi", "starlette", "uvicorn", "typer")
+SERVER_ROOMS = ("openenv.server", "openenv.runtime", "openenv.middleware", "openenv.evaluation", "openenv.cli")
+MAX_DISTRIBUTIONS = 30
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The names of all modules that a fresh interpreter has loaded after ``statement``."""
+    code = f"{statement}\nimport sys\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import openenv",
+        "import openenv.client",
+        "import openenv.types",
+        "import openenv.errors",
+        "from openenv import EnvClient, GenericEnvClient, SyncEnvClient, ToolClient",
+        "from openenv import Action, Observation, State, StepResult",
+    ],
+)
+def test_client_names_load_no_server(statement: str) -> None:
+    loaded = loaded_by(statement)
+    heavy = {name for name in loaded if name.partition(".")[0] in SERVER_SIDE or name.startswith(SERVER_ROOMS)}
+    assert not heavy
+
+
+def test_importing_the_package_alone_loads_no_third_party_module() -> None:
+    ours_or_standard = {"openenv", *sys.stdlib_module_names}
+    before = {name.partition(".")[0] for name in loaded_by("")}
+    after = {name.partition(".")[0] for name in loaded_by("import openenv")}
+    assert after - before - ours_or_standard == set()
+
+
+def needed_by(distribution: str) -> set[str]:
+    """The distributions that a bare install of ``distribution`` brings, itself included, on this platform."""
+    found: set[str] = set()
+    waiting: list[tuple[str, frozenset[str]]] = [(distribution, frozenset())]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        name, extras = waiting.pop()
+        normal = re.sub(r"[-_.]+", "-", name).lower()
+        if (normal, extras) in seen:
+            continue
+        seen.add((normal, extras))
+        found.add(normal)
+        for line in metadata.requires(name) or ():
+            requirement = Requirement(line)
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in (extras or {""})):
+                waiting.append((requirement.name, frozenset(requirement.extras)))
+    return found
+
+
+def test_the_bare_install_stays_small() -> None:
+    brought = needed_by("openenv")
+    assert {"openenv", "fastapi", "pydantic", "websockets"} <= brought
+    assert len(brought) <= MAX_DISTRIBUTIONS, sorted(brought)
