@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Servers
+from tests.support.processes import Servers, answers
 
 APP = """
 async def app(scope, receive, send):
@@ -35,3 +36,12 @@ def test_a_server_is_ready_when_it_is_handed_over_and_gone_when_stopped(serve: S
 def test_a_server_that_cannot_start_raises_with_its_log(serve: Servers, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no_such_module"):
         serve("no_such_module:app", cwd=tmp_path, uvicorn=True)
+
+
+def test_children_of_a_server_end_with_it(serve: Servers, tmp_path: Path) -> None:
+    (tmp_path / "healthy.py").write_text(APP)
+    command = f"{sys.executable} -m uvicorn healthy:app --port 0; true"
+    server = serve.start(["bash", "-c", command], env=os.environ, cwd=tmp_path)
+    assert answers(server.url)
+    server.stop()
+    assert not answers(server.url)

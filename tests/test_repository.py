@@ -128,9 +128,8 @@ def test_functions_are_short() -> None:
 
 def test_modules_with_functions_or_classes_postpone_annotations() -> None:
     def defines(path: Path) -> bool:
-        return any(
-            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in ast.walk(ast.parse(path.read_text()))
-        )
+        definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        return any(isinstance(node, definitions) for node in ast.walk(ast.parse(path.read_text())))
 
     without = [
         str(path.relative_to(ROOT))

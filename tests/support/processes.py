@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-__all__ = ["ROOT", "Server", "Servers", "free_port", "running"]
+__all__ = ["ROOT", "Server", "Servers", "answers", "free_port", "running"]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The repository's folder."""
@@ -76,13 +76,15 @@ class Server:
         return self.process.wait(timeout_s)
 
     def stop(self) -> int:
-        """SIGTERM, then SIGKILL when that did not end it in time. Returns the exit code."""
+        """SIGTERM, then SIGKILL when that did not end it in time; ends its children too. Returns the exit code."""
         self.terminate()
         try:
-            return self.wait()
+            self.wait()
         except subprocess.TimeoutExpired:
             self.kill()
-            return self.process.returncode
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return self.process.returncode
 
 
 @dataclass
@@ -108,13 +110,23 @@ class Servers:
         """
         program = ["uvicorn", target] if uvicorn else ["openenv.cli", "serve", target]
         command = [sys.executable, "-m", *program, "--host", "127.0.0.1", "--port", str(port), *options]
-        log_path = self.folder / f"server-{len(self.started)}.log"
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        environment = {**os.environ, **(env or {})}
         if cwd is not None:
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(cwd), environment.get("PYTHONPATH", "")]))
+        return self.start(command, env=environment, cwd=cwd)
+
+    def start(self, command: list[str], *, env: Mapping[str, str], cwd: Path | None = None) -> Server:
+        """Start any command that tells the address it listens on as ``openenv serve`` and uvicorn do."""
+        log_path = self.folder / f"server-{len(self.started)}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=cwd, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**env, "PYTHONUNBUFFERED": "1"},
+                cwd=cwd,
+                start_new_session=True,
             )
         server = Server(url="", process=process, log_path=log_path)
         self.started.append(server)
@@ -147,13 +159,14 @@ def _wait_until_ready(server: Server, command: list[str]) -> None:
             raise RuntimeError(f"{' '.join(command)} ended with {server.process.returncode}:\n{server.log()}")
         if not server.url and (found := _LISTENING.search(server.log())):
             server.url = found[1]
-        if server.url and _answers(server.url):
+        if server.url and answers(server.url):
             return
         time.sleep(0.02)
     raise RuntimeError(f"{' '.join(command)} was not ready after {_READY_S:.0f} s:\n{server.log()}")
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether ``/health`` of the server at ``url`` answers 200."""
     try:
         with urlopen(f"{url}/health", timeout=5) as response:
             return bool(response.status == 200)
