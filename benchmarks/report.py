@@ -1,0 +1,95 @@
+"""Turns measurements into tables on the terminal and one JSON object."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.calendar import Cost
+from benchmarks.echo import FLOOR, OURS, REFERENCE, Round
+
+__all__ = ["Report"]
+
+_LOAD_BOUND = 0.9
+
+
+@dataclass
+class Report:
+    """Everything that one run measured."""
+
+    echo: list[Round] = field(default_factory=list)
+    calendar: list[Cost] = field(default_factory=list)
+    imports: list[tuple[float, float]] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The tables."""
+        parts = [self._echo_table(sessions) for sessions in sorted({entry.sessions for entry in self.echo})]
+        if self.calendar:
+            parts.append(self._calendar_table())
+        if self.imports:
+            client = statistics.median(pair[0] for pair in self.imports)
+            ratio = statistics.median(ours / libraries for ours, libraries in self.imports)
+            parts.append(f"importing the client: {client:.2f} s, {ratio:.1f} times pydantic and websockets alone")
+        return "\n\n".join(parts)
+
+    def write(self, path: Path) -> None:
+        """Write every measurement, with the medians of the ratios, as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        value = {
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": {"python": platform.python_version(), "cpus": os.cpu_count(), "system": platform.platform()},
+            "ratios": {str(count): self.ratios(count) for count in sorted({entry.sessions for entry in self.echo})},
+            "echo": [asdict(entry) for entry in self.echo],
+            "calendar": [asdict(cost) for cost in self.calendar],
+            "imports": self.imports,
+        }
+        path.write_text(json.dumps(value, indent=1) + "\n")
+
+    def ratios(self, sessions: int) -> dict[str, list[float]]:
+        """Our steps per second as multiples of each other server's, one ratio per round, sorted."""
+        rates: dict[str, dict[int, float]] = {}
+        for entry in self.echo:
+            if entry.sessions == sessions:
+                rates.setdefault(entry.server, {})[entry.number] = entry.steps_per_s
+        ours = rates.get(OURS, {})
+        others = (name for name in (REFERENCE, FLOOR) if name in rates and ours)
+        return {name: sorted(ours[number] / rate for number, rate in rates[name].items()) for name in others}
+
+    def _echo_table(self, sessions: int) -> str:
+        title = f"echo, {sessions} session{'s' if sessions > 1 else ''}"
+        lines = [f"{title:28}{'steps/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'server CPU µs/step':>21}{'load CPU':>10}"]
+        for name in (FLOOR, OURS, REFERENCE):
+            entries = [entry for entry in self.echo if entry.sessions == sessions and entry.server == name]
+            if not entries:
+                continue
+            load = _median(entry.load_cpu for entry in entries)
+            lines.append(
+                f"  {name:26}{_median(entry.steps_per_s for entry in entries):10,.0f}"
+                f"{_median(entry.p50_ms for entry in entries):10.2f}{_median(entry.p99_ms for entry in entries):10.2f}"
+                f"{_median(entry.server_cpu_us for entry in entries):21.1f}{load:10.0%}{' *' if load > _LOAD_BOUND else ''}"
+            )
+        for name, ratios in self.ratios(sessions).items():
+            spread = f"(rounds {ratios[0]:.2f} to {ratios[-1]:.2f})"
+            lines.append(f"  steps/s, {OURS} / {name}: {statistics.median(ratios):.2f} {spread}")
+        return "\n".join(lines)
+
+    def _calendar_table(self) -> str:
+        lines = [f"{'calendar, 1 session':28}{'p50 ms':>10}{'p99 ms':>10}{'server CPU ms, median':>24}"]
+        for operation in dict.fromkeys(cost.operation for cost in self.calendar):
+            costs = [cost for cost in self.calendar if cost.operation == operation]
+            latencies = sorted(cost.latency_ms for cost in costs)
+            lines.append(
+                f"  {operation:26}{statistics.median(latencies):10.2f}{latencies[len(latencies) * 99 // 100]:10.2f}"
+                f"{_median(cost.cpu_ms for cost in costs):24.2f}"
+            )
+        return "\n".join(lines)
+
+
+def _median(values: Iterable[float]) -> float:
+    return statistics.median(values)
