@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, Unpack, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -29,6 +29,7 @@ _EXAMPLE_BY_TYPE: Mapping[str, Any] = {
 class Arguments:
     """What a method takes by name, apart from ``self`` and its `Context`.
 
+    ``**fields: Unpack[SomeTypedDict]`` stands for the keys of the typed dictionary; a bare ``**fields`` takes anything.
     Raises `ConfigurationError` when a parameter has no type hint: there would be nothing to validate against.
     """
 
@@ -43,7 +44,9 @@ class Arguments:
             if parameter.name == "self" or parameter.kind is parameter.VAR_POSITIONAL:
                 continue
             if parameter.kind is parameter.VAR_KEYWORD:
-                self.takes_any = True
+                spread = _unpacked(hints.get(parameter.name))
+                self.takes_any = spread is None
+                fields |= spread or {}
                 continue
             if parameter.name not in hints:
                 raise ConfigurationError(
@@ -160,6 +163,15 @@ def compact_schema(schema: dict[str, Any]) -> dict[str, Any]:
     compact: dict[str, Any] = visit(schema)
     compact.setdefault("properties", {})
     return compact
+
+
+def _unpacked(hint: Any) -> dict[str, Any] | None:
+    """The fields of ``**name: Unpack[SomeTypedDict]``, which several methods can share; ``None`` for a bare ``**name``."""
+    if get_origin(hint) is not Unpack:
+        return None
+    (keys,) = get_args(hint)
+    types = get_type_hints(keys, include_extras=True)
+    return {name: (one, ... if name in keys.__required_keys__ else None) for name, one in types.items()}
 
 
 def _has_description(hint: Any) -> bool:
