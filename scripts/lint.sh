@@ -17,7 +17,14 @@ for folder in src tests envs benchmarks examples scripts; do
 done
 
 check ruff ruff check "${folders[@]}" conftest.py
-check mypy mypy "${folders[@]}" conftest.py
+check mypy mypy $(printf '%s\n' "${folders[@]}" | grep -vx envs) conftest.py
+# One run for each environment: their test modules have the same names.
+for project in envs/*/pyproject.toml; do
+    [ -e "$project" ] || continue
+    environment=$(dirname "$project")
+    check "mypy $environment" env -C "$environment" MYPYPATH="$PWD:$PWD/src" \
+        "$PWD/.venv/bin/mypy" --config-file "$PWD/pyproject.toml" --cache-dir "$PWD/.mypy_cache/$(basename "$environment")" .
+done
 check pyright pyright --warnings
 check imports lint-imports
 
