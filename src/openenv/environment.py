@@ -85,10 +85,11 @@ class _EnvironmentBase(Generic[ActionT, ObservationT, StateT]):
         """Where the episode stands. Override it to tell more."""
         return State(episode_id=self.episode_id, step_count=self.step_count)  # type: ignore[return-value]
 
-    def get_metadata(self) -> EnvironmentMetadata:
+    @classmethod
+    def get_metadata(cls) -> EnvironmentMetadata:
         """What ``/metadata`` says. The description is the docstring's first line."""
-        name = type(self).__name__
-        lines = (type(self).__doc__ or "").strip().splitlines()
+        name = cls.__name__
+        lines = (cls.__doc__ or "").strip().splitlines()
         return EnvironmentMetadata(name=name, description=lines[0] if lines else f"{name} environment", version="1.0.0")
 
     @classmethod

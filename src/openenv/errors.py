@@ -16,6 +16,7 @@
     │   └── Overloaded                  OVERLOADED           a queue or a pool is full
     ├── ShuttingDown                    SHUTTING_DOWN        the server drains; comes with a retry hint
     ├── FactoryFailed                   FACTORY_ERROR        the factory raised: there is no environment
+    ├── EpisodeOver                     EPISODE_OVER         the task has ended; reset to begin another episode
     ├── SessionError                    SESSION_ERROR        an unknown, closed or taken session
     │   └── SessionLost                 SESSION_LOST         (client) the socket went away and the world with it
     ├── Unauthenticated                 UNAUTHENTICATED      nobody, or a bad token
@@ -168,6 +169,13 @@ class FactoryFailed(OpenEnvError):
     """The environment's factory raised, so there is no environment."""
 
     code = "FACTORY_ERROR"
+
+
+class EpisodeOver(OpenEnvError):
+    """The episode of a scenario has ended; only ``reset`` goes on."""
+
+    code = "EPISODE_OVER"
+    http_status = 409
 
 
 class SessionError(OpenEnvError):

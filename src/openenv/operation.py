@@ -111,6 +111,8 @@ class Operation:
 
     op: OpName
     payload: Any = None
+    arguments: Mapping[str, Any] | None = None
+    """Named arguments beside the payload: those of ``reset``, and what a request says beside its action."""
     session: str | None = None
     principal: Principal = ANONYMOUS
     context: RequestContext = NO_CONTEXT
@@ -122,7 +124,7 @@ class Operation:
     deadline: float | None = None
     """Seconds that the caller is ready to wait; ``None`` is for ever."""
     include: frozenset[str] = frozenset()
-    """What the reply carries beside the result: ``state``."""
+    """What the reply carries beside the result: ``state``, ``observation`` (the last one, with a ``state`` asked)."""
     seq: int = 0
     """The world's own count of what it did, set by the world."""
 
@@ -137,6 +139,10 @@ class Result:
     state: State | None = None
     value: Any = None
     error: OpenEnvError | None = None
+    tool: str | None = None
+    """The tool that the step called."""
+    tool_error: OpenEnvError | None = None
+    """Why that tool said no: the step itself went well."""
     session: str | None = None
     episode: str | None = None
     seconds: float = 0.0

@@ -28,6 +28,7 @@ __all__ = [
     "StepResult",
     "Tool",
     "ToolError",
+    "ToolListing",
 ]
 
 Reward = bool | int | float | None
@@ -90,6 +91,18 @@ class Tool(BaseModel):
     name: str
     description: str
     input_schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolListing:
+    """A tool with what a client may want to know before it calls it."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
 
 
 class ToolError(BaseModel):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Unpack, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from openenv.environment import Context
-from openenv.errors import ConfigurationError, InvalidArguments
+from openenv.errors import ConfigurationError, InvalidArguments, ValidationFailed
 
 _ARGS_HEADING = re.compile(r"^\s*(Args|Arguments|Parameters):\s*$", re.MULTILINE)
 _SECTION_HEADING = re.compile(r"^(Returns|Raises|Yields|Examples?|Notes?):\s*$", re.MULTILINE)
@@ -33,7 +33,15 @@ class Arguments:
     Raises `ConfigurationError` when a parameter has no type hint: there would be nothing to validate against.
     """
 
-    def __init__(self, method: Callable[..., Any], *, name: str | None = None, example: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        method: Callable[..., Any],
+        *,
+        name: str | None = None,
+        example: Mapping[str, Any] | None = None,
+        refusal: type[ValidationFailed] = InvalidArguments,
+    ) -> None:
+        self._refusal = refusal
         self.name = name or method.__name__
         self.context_parameter: str | None = None
         self.takes_any = False
@@ -95,7 +103,7 @@ class Arguments:
             given |= model.__pydantic_extra__
         return given
 
-    def _explain(self, error: ValidationError) -> InvalidArguments:
+    def _explain(self, error: ValidationError) -> ValidationFailed:
         errors = error.errors(include_url=False, include_context=False)
         first = errors[0]
         field = ".".join(str(part) for part in first["loc"]) or None
@@ -109,7 +117,7 @@ class Arguments:
         else:
             message = f"{self.name}: argument {field!r} is wrong: {first['msg']}"
             hint = f"Got {_short(first['input'])}; see the example for what fits."
-        return InvalidArguments(message, field=field, hint=hint, example=self.example, errors=errors)
+        return self._refusal(message, field=field, hint=hint, example=self.example, errors=errors)
 
 
 def parameter_descriptions(docstring: str) -> dict[str, str]:

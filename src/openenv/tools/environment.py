@@ -90,7 +90,7 @@ def tool_error(error: OpenEnvError) -> ToolError:
 
 def outcome_from(tools: ToolRegistry, name: str, value: Any, error: ToolError | None) -> ToolOutcome:
     """Rebuild an outcome from what an observation carries."""
-    found = tools._by_name.get(name)
+    found = tools.find(name)
     outcome = ToolOutcome(name, value=value, read_only=found.read_only if found else False)
     if error is not None:
         known = dict(error.__pydantic_extra__ or {})

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from openenv.environment import Context
 from openenv.errors import ConfigurationError, ExecutionFailed, OpenEnvError, ToolNotFound
 from openenv.tools.arguments import Arguments, summary
-from openenv.types import Tool
+from openenv.types import Tool, ToolListing
 
 log = logging.getLogger("openenv.tools")
 
@@ -81,6 +81,12 @@ class RegisteredTool:
         """The tool as an agent sees it."""
         return Tool(name=self.name, description=self.description, input_schema=self.arguments.schema)
 
+    def listing(self) -> ToolListing:
+        """The tool with its annotations."""
+        return ToolListing(
+            self.name, self.description, self.arguments.schema, self.read_only, self.destructive, self.idempotent
+        )
+
 
 @dataclass(slots=True)
 class ToolOutcome:
@@ -129,6 +135,10 @@ class ToolRegistry:
 
     def __len__(self) -> int:
         return len(self._listed)
+
+    def find(self, name: str) -> RegisteredTool | None:
+        """The tool of this name or alias, or None."""
+        return self._by_name.get(name)
 
     def get(self, name: str) -> RegisteredTool:
         """The tool of this name or alias. Raises `ToolNotFound`, naming close matches."""

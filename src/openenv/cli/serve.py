@@ -1,0 +1,31 @@
+"""``openenv serve``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from openenv.cli.installed import load_app
+
+
+def serve(
+    environment: Annotated[str, typer.Argument(help="An installed environment's name, its folder, or module:attribute.")],
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+    log_level: Annotated[str, typer.Option(help="uvicorn's log level.")] = "warning",
+    drain: Annotated[float, typer.Option(min=0, help="Seconds that running steps get to end after SIGTERM.")] = 30.0,
+) -> None:
+    """Serve an environment over WebSocket, HTTP and MCP until a signal ends it.
+
+    Examples:
+
+        openenv serve calendar
+
+        openenv serve ./my_env --port 9000
+
+        openenv serve my_env.server.app:app --host 0.0.0.0
+    """
+    from openenv.server import serve as run
+
+    run(load_app(environment), host=host, port=port, log_level=log_level, drain_s=drain)

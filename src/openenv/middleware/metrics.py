@@ -1,0 +1,118 @@
+"""Prometheus metrics: counted as plain numbers on the way, turned into samples when somebody scrapes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from openenv.operation import Operation, Result
+
+__all__ = ["CONTENT_TYPE", "Histogram", "Metrics"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
+
+_GROWTH: Final = 1.15
+_BOUNDS: Final = [1e-6 * _GROWTH**power for power in range(150)]
+"""Upper bounds in seconds, from a microsecond to about twenty minutes; a quantile is right to 15 per cent."""
+
+_KINDS: Final = {
+    "VALIDATION_ERROR": "validation",
+    "INVALID_ARGUMENTS": "validation",
+    "INVALID_JSON": "validation",
+    "UNKNOWN_TYPE": "validation",
+    "TOOL_NOT_FOUND": "validation",
+    "EXECUTION_ERROR": "execution",
+    "LANE_LOST": "timeout",
+    "FACTORY_ERROR": "factory",
+    "SESSION_ERROR": "session",
+    "CAPACITY_REACHED": "capacity",
+    "OVERLOADED": "capacity",
+    "UNAUTHENTICATED": "auth",
+    "FORBIDDEN": "auth",
+}
+
+
+class Histogram:
+    """Durations in geometric buckets: cheap to add to, and two can be added up."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BOUNDS) + 1)
+        self.total = 0.0
+        self.number = 0
+
+    def observe(self, seconds: float) -> None:
+        """Add one duration."""
+        self.counts[bisect_left(_BOUNDS, seconds)] += 1
+        self.total += seconds
+        self.number += 1
+
+    def quantile(self, share: float) -> float:
+        """The upper bound of the bucket in which this share of the durations is reached; 0 when there are none."""
+        wanted = share * self.number
+        seen = 0
+        for count, bound in zip(self.counts, _BOUNDS, strict=False):
+            seen += count
+            if seen and seen >= wanted:
+                return bound
+        return _BOUNDS[-1] if self.number else 0.0
+
+
+class Metrics(Collector):
+    """Counts steps, their durations, errors and sessions of one environment.
+
+    Args:
+        env: The environment's name, the label ``env`` of every sample.
+        active_sessions: Asked when the metrics are read.
+    """
+
+    def __init__(self, env: str, active_sessions: Callable[[], int]) -> None:
+        self._env = env
+        self._active_sessions = active_sessions
+        self._succeeded = 0
+        self._failed = 0
+        self._durations = Histogram()
+        self._errors: dict[str, int] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def after(self, operation: Operation, result: Result) -> None:
+        """Count one operation."""
+        error = result.error or result.tool_error
+        if operation.op == "step" or operation.op == "call_tool":
+            if error is None:
+                self._succeeded += 1
+            else:
+                self._failed += 1
+            self._durations.observe(result.seconds)
+        if error is not None:
+            kind = _KINDS.get(error.code, "tool" if result.error is None else "other")
+            self._errors[kind] = self._errors.get(kind, 0) + 1
+
+    def render(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """The samples, as prometheus-client's registry asks for them."""
+        steps = CounterMetricFamily("openenv_steps", "Steps and tool calls, by outcome", labels=["env", "status"])
+        steps.add_metric([self._env, "success"], self._succeeded)
+        steps.add_metric([self._env, "error"], self._failed)
+        durations = SummaryMetricFamily(
+            "openenv_step_duration_seconds", "Time that the environment took for a step", labels=["env"]
+        )
+        for share in QUANTILES:
+            labels = {"env": self._env, "quantile": str(share)}
+            durations.add_sample("openenv_step_duration_seconds", labels, self._durations.quantile(share))
+        durations.add_metric([self._env], self._durations.number, self._durations.total)
+        sessions = GaugeMetricFamily("openenv_active_sessions", "Sessions that are open", labels=["env"])
+        sessions.add_metric([self._env], self._active_sessions())
+        errors = CounterMetricFamily("openenv_errors", "Operations refused or failed, by kind", labels=["env", "type"])
+        for kind in sorted({"execution", "validation", *self._errors}):
+            errors.add_metric([self._env, kind], self._errors.get(kind, 0))
+        return [steps, durations, sessions, errors]

@@ -1,0 +1,61 @@
+"""JSON in and out, for every dialect."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from openenv.errors import ExecutionFailed, InvalidFrame, ValidationFailed
+from openenv.types import Observation, Reward
+
+__all__ = ["body_of", "dump", "number", "parse", "refusal"]
+
+_LIFTED = {"reward", "done"}
+
+
+def parse(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises `InvalidFrame` with the place of the fault."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise InvalidFrame("Invalid JSON: nested too deeply", hint="Send a flatter document.") from None
+    except ValueError as error:
+        raise InvalidFrame(f"Invalid JSON: {error}", hint="Send one JSON object.") from None
+
+
+def dump(value: Any) -> bytes:
+    """Any value as JSON; not-a-number becomes null. Raises `ExecutionFailed` for what JSON cannot say."""
+    try:
+        return to_json(value, inf_nan_mode="null")
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise ExecutionFailed(f"the environment's answer cannot be written as JSON: {error}") from None
+
+
+def body_of(observation: Observation) -> bytes:
+    """An observation without what travels beside it (``reward`` and ``done``)."""
+    try:
+        return type(observation).__pydantic_serializer__.to_json(observation, exclude=_LIFTED)
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise ExecutionFailed(f"the observation cannot be written as JSON: {error}") from None
+
+
+def number(reward: Reward) -> bytes:
+    """A reward of its own type; not-a-number becomes null."""
+    if reward is None:
+        return b"null"
+    if type(reward) is float:
+        return repr(reward).encode() if math.isfinite(reward) else b"null"
+    return dump(reward)
+
+
+def refusal(error: ValidationError, *, message: str = "Invalid message") -> ValidationFailed:
+    """pydantic's complaint as a typed error, with its list of what is wrong where."""
+    errors = json.loads(error.json())
+    first = errors[0] if errors else {}
+    field = ".".join(str(part) for part in first.get("loc", ())) or None
+    hint = f"{field}: {first['msg']}" if field else first.get("msg")
+    return ValidationFailed(message, field=field, hint=hint, errors=errors)

@@ -1,0 +1,184 @@
+"""OpenEnv's JSON-RPC: ``tools/list``, ``tools/call`` and the session methods.
+
+It looks like MCP and is not (no handshake, its own spelling of some keys); OpenEnv's clients speak it over ``POST
+/mcp``, over ``WS /mcp`` and inside ``mcp`` messages on ``/ws``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
+
+from openenv.errors import (
+    CapacityReached,
+    FactoryFailed,
+    InvalidArguments,
+    InvalidFrame,
+    OpenEnvError,
+    SessionError,
+    ToolNotFound,
+    Unsupported,
+    ValidationFailed,
+)
+from openenv.operation import Operation, Result
+from openenv.protocol.json import dump, parse
+from openenv.types import ToolListing
+
+__all__ = ["JsonRpcCodec", "RpcCall"]
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+SERVER_ERROR: Final = -32000
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    jsonrpc: Literal["2.0"]
+    method: str
+    params: dict[str, Any] | None = None
+    id: str | StrictInt | None = None
+
+
+@dataclass(slots=True)
+class RpcCall:
+    """A decoded request: the operation, or the answer when there is nothing to do."""
+
+    id: str | int | None = None
+    operation: Operation | None = None
+    answer: bytes | None = None
+
+
+class JsonRpcCodec:
+    """Decodes requests and encodes answers; it keeps nothing."""
+
+    def decode(self, body: str | bytes) -> RpcCall:
+        """A request's bytes. What cannot be decoded has its answer ready."""
+        try:
+            message = parse(body)
+        except InvalidFrame:
+            message = None
+        if not isinstance(message, dict):
+            return RpcCall(answer=rpc_error(None, PARSE_ERROR, "Parse error"))
+        return self.decode_message(message)
+
+    def decode_message(self, message: dict[str, Any]) -> RpcCall:
+        """A request that is JSON already."""
+        try:
+            request = _Request.model_validate(message)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            return RpcCall(answer=rpc_error(None, INVALID_REQUEST, f"Invalid request: {where}: {first['msg']}"))
+        call = RpcCall(id=request.id)
+        params = request.params or {}
+        session = params.get("session_id")
+        if session is not None and not isinstance(session, str):
+            call.answer = rpc_error(request.id, INVALID_PARAMS, "Invalid params - 'session_id' must be a string")
+        elif request.method == "tools/list":
+            call.operation = Operation("list_tools", session=session, id=request.id)
+        elif request.method == "tools/call":
+            self._decode_tool_call(call, params, session)
+        elif request.method == "openenv/session/create":
+            call.operation = Operation("create", id=request.id)
+        elif request.method == "openenv/session/close":
+            if session is None:
+                call.answer = rpc_error(request.id, INVALID_PARAMS, "Invalid params - 'session_id' is required")
+            else:
+                call.operation = Operation("close", session=session, id=request.id)
+        else:
+            call.answer = rpc_error(request.id, METHOD_NOT_FOUND, f"Method not found: {request.method}")
+        return call
+
+    @staticmethod
+    def _decode_tool_call(call: RpcCall, params: dict[str, Any], session: str | None) -> None:
+        name, arguments = params.get("name"), params.get("arguments")
+        if not isinstance(name, str) or not name:
+            call.answer = rpc_error(call.id, INVALID_PARAMS, "Missing 'name' in params")
+        elif arguments is not None and not isinstance(arguments, dict):
+            call.answer = rpc_error(call.id, INVALID_PARAMS, "Invalid params - 'arguments' must be an object")
+        else:
+            call.operation = Operation("call_tool", (name, arguments or {}), session=session, id=call.id)
+
+    def encode(self, call: RpcCall, result: Result) -> bytes:
+        """The answer to a call."""
+        if call.answer is not None:
+            return call.answer
+        operation = call.operation
+        assert operation is not None
+        error = result.error or result.tool_error
+        if error is not None:
+            return rpc_refusal(call.id, error)
+        try:
+            if operation.op == "list_tools":
+                return rpc_result(call.id, dump({"tools": list(_tools(result.value))}))
+            if operation.op == "call_tool":
+                return rpc_result(call.id, _tool_result(result.value))
+            if operation.op == "create":
+                return rpc_result(call.id, dump({"session_id": result.session}))
+            return rpc_result(call.id, dump(result.value))
+        except OpenEnvError as late:
+            return rpc_refusal(call.id, late)
+
+
+def rpc_result(request_id: str | int | None, result: bytes) -> bytes:
+    """A successful answer."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (dump(request_id), result)
+
+
+def rpc_error(request_id: str | int | None, code: int, message: str, data: Any = None) -> bytes:
+    """An error answer; ``data`` is always there, null when there is none."""
+    error = {"code": code, "message": message, "data": data}
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (dump(request_id), dump(error))
+
+
+def rpc_refusal(request_id: str | int | None, error: OpenEnvError) -> bytes:
+    """A typed error as an answer: JSON-RPC's number for its kind, and our body as ``data``."""
+    if isinstance(error, (CapacityReached, FactoryFailed)):
+        return rpc_error(request_id, SERVER_ERROR, error.message, error.details | {"code": error.code})
+    if isinstance(error, Unsupported):
+        return rpc_error(request_id, INTERNAL_ERROR, error.message)
+    if isinstance(error, (InvalidArguments, SessionError)) or error.code == InvalidArguments.code:
+        return rpc_error(request_id, INVALID_PARAMS, error.message, error.body())
+    if isinstance(error, ValidationFailed) and not isinstance(error, ToolNotFound):
+        return rpc_error(request_id, INVALID_PARAMS, error.message, error.body())
+    return rpc_error(request_id, INTERNAL_ERROR, error.message, error.body())
+
+
+def _tools(listings: Iterable[ToolListing]) -> Iterable[dict[str, Any]]:
+    for listing in listings:
+        yield {
+            "name": listing.name,
+            "title": None,
+            "description": listing.description,
+            "inputSchema": listing.input_schema,
+            "outputSchema": None,
+            "icons": None,
+            "annotations": _annotations(listing),
+            "meta": None,
+            "execution": None,
+        }
+
+
+def _annotations(listing: ToolListing) -> dict[str, bool]:
+    if listing.read_only:
+        return {"readOnlyHint": True}
+    return {"readOnlyHint": False, "destructiveHint": listing.destructive, "idempotentHint": listing.idempotent}
+
+
+def _tool_result(value: Any) -> bytes:
+    """The value as text, as structured content and as OpenEnv's ``data``, encoded once."""
+    data = dump(value)
+    content: bytes = b"[]"
+    structured = b"null"
+    if value is not None:
+        text = value if isinstance(value, str) else data.decode()
+        content = b'[{"type":"text","text":%b,"annotations":null,"meta":null}]' % dump(text)
+        structured = data if data.startswith(b"{") else b'{"result":%b}' % data
+    return b'{"content":%b,"structured_content":%b,"meta":null,"data":%b,"is_error":false}' % (content, structured, data)

@@ -1,0 +1,114 @@
+"""OpenEnv's own dialect on ``/ws``: ``{"type": …, "data": …}`` both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+
+from openenv.errors import OpenEnvError, UnknownType, ValidationFailed
+from openenv.operation import Operation, Result
+from openenv.protocol.json import body_of, dump, number, refusal
+
+__all__ = ["OpenEnvCodec"]
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+class _Reset(BaseModel):
+    model_config = _STRICT
+    type: Literal["reset"]
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class _Bare(BaseModel):
+    model_config = _STRICT
+    type: Literal["state", "close"]
+
+
+class _Enveloped(BaseModel):
+    model_config = _STRICT
+    type: Literal["step", "mcp"]
+    data: dict[str, Any]
+
+
+class OpenEnvCodec:
+    """Made once per action type: a step's frame is validated in one pass over its bytes."""
+
+    def __init__(self, action_type: Any) -> None:
+        self._actions: TypeAdapter[Any] = TypeAdapter(action_type)
+        step = create_model("Step", __config__=_STRICT, type=(Literal["step"], ...), data=(action_type, ...))
+        self._step = step.__pydantic_validator__
+
+    def decode_step(self, frame: str | bytes) -> Operation | None:
+        """The operation of a well-formed step; None for everything else, which `decode` then explains."""
+        try:
+            step = self._step.validate_json(frame)
+        except ValidationError:
+            return None
+        return Operation("step", step.__dict__["data"])
+
+    def decode(self, message: Mapping[str, Any]) -> Operation:
+        """The operation of any message. Raises `UnknownType` or `ValidationFailed`."""
+        kind = message.get("type", "")
+        try:
+            if kind == "step":
+                data = _Enveloped.model_validate(message).data
+                return Operation("step", self._actions.validate_python(data))
+            if kind == "reset":
+                return Operation("reset", arguments=_Reset.model_validate(message).data)
+            if kind == "state" or kind == "close":
+                return Operation(_Bare.model_validate(message).type)
+        except ValidationError as error:
+            raise refusal(error) from None
+        raise UnknownType(f"Unknown message type: {kind}", hint="Types are reset, step, state, mcp and close.")
+
+    @staticmethod
+    def inner(message: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON-RPC request inside an ``mcp`` message."""
+        try:
+            return _Enveloped.model_validate(message).data
+        except ValidationError as error:
+            raise refusal(error) from None
+
+    @staticmethod
+    def encode(operation: Operation, result: Result) -> bytes:
+        """The reply frame."""
+        if result.error is not None:
+            return OpenEnvCodec.encode_error(result.error)
+        try:
+            if operation.op == "state":
+                return b'{"type":"state","data":%b}' % dump(result.value)
+            return b'{"type":"observation","data":%b}' % observation_data(result)
+        except OpenEnvError as error:
+            return OpenEnvCodec.encode_error(error)
+
+    @staticmethod
+    def encode_error(error: OpenEnvError) -> bytes:
+        """An error frame."""
+        return b'{"type":"error","data":%b}' % dump(error.body())
+
+
+def observation_data(result: Result) -> bytes:
+    """``{"observation", "reward", "done"[, "metadata"]}``: reward and done lifted, metadata beside when there is any."""
+    observation = result.observation
+    assert observation is not None
+    head = b'{"observation":%b,"reward":%b,"done":%b' % (
+        body_of(observation),
+        number(result.reward),
+        b"true" if result.done else b"false",
+    )
+    if observation.metadata:
+        return b'%b,"metadata":%b}' % (head, dump(observation.metadata))
+    return head + b"}"
+
+
+def both_dialects(message: Mapping[str, Any]) -> ValidationFailed:
+    """A frame that speaks two dialects at once."""
+    return ValidationFailed(
+        "a frame has either 'type' (OpenEnv's dialect) or 'action' (the simple one), not both",
+        field="type",
+        hint="Remove one of them.",
+        example={"type": "step", "data": message.get("action") if isinstance(message.get("action"), dict) else {}},
+    )

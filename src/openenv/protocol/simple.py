@@ -1,0 +1,77 @@
+"""The simple dialect on ``/ws``: ``{"action": …}`` in, ``{"observation", "reward", "done", "state"}`` out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
+
+from openenv.errors import OpenEnvError, UnknownType, ValidationFailed
+from openenv.operation import Operation, Result
+from openenv.protocol.json import body_of, dump, number, refusal
+
+__all__ = ["SimpleCodec"]
+
+_WITH_STATE: Final = frozenset({"state"})
+_STATE_AND_LAST: Final = frozenset({"state", "observation"})
+
+
+class SimpleCodec:
+    """Made once per action type."""
+
+    def __init__(self, action_type: Any) -> None:
+        self._actions: TypeAdapter[Any] = TypeAdapter(action_type)
+        step = create_model("SimpleStep", __config__=ConfigDict(extra="forbid"), action=(action_type, ...))
+        self._step = step.__pydantic_validator__
+
+    def decode_step(self, frame: str | bytes) -> Operation | None:
+        """The operation of a well-formed step; None for everything else."""
+        try:
+            step = self._step.validate_json(frame)
+        except ValidationError:
+            return None
+        return Operation("step", step.__dict__["action"], include=_WITH_STATE)
+
+    def decode(self, message: Mapping[str, Any]) -> Operation:
+        """The operation of any message. Raises `UnknownType` or `ValidationFailed`."""
+        action = message["action"]
+        others = {key: value for key, value in message.items() if key != "action"}
+        if action == "reset":
+            return Operation("reset", arguments=others, include=_WITH_STATE)
+        if isinstance(action, str) and action not in ("state", "close"):
+            raise UnknownType(
+                f"Unknown action: {action}", field="action", hint="Send 'reset', 'state', 'close', or an object to step with."
+            )
+        if others:
+            name = next(iter(others))
+            raise ValidationFailed(f"unknown field {name!r}", field=name, hint="Only a reset takes fields beside 'action'.")
+        if action == "state":
+            return Operation("state", include=_STATE_AND_LAST)
+        if action == "close":
+            return Operation("close")
+        try:
+            return Operation("step", self._actions.validate_python(action), include=_WITH_STATE)
+        except ValidationError as error:
+            raise refusal(error, message="Invalid action") from None
+
+    @staticmethod
+    def encode(operation: Operation, result: Result) -> bytes:
+        """The reply frame."""
+        if result.error is not None:
+            return SimpleCodec.encode_error(result.error)
+        state = result.value if operation.op == "state" else result.state
+        try:
+            return b'{"observation":%b,"reward":%b,"done":%b,"state":%b}' % (
+                b"null" if result.observation is None else body_of(result.observation),
+                number(result.reward),
+                b"true" if result.done else b"false",
+                dump(state),
+            )
+        except OpenEnvError as error:
+            return SimpleCodec.encode_error(error)
+
+    @staticmethod
+    def encode_error(error: OpenEnvError) -> bytes:
+        """An error frame."""
+        return b'{"error":%b}' % dump(error.body())

@@ -1,0 +1,367 @@
+"""Which sessions and worlds there are: creating, finding, sharing, expiring, closing.
+
+Everything runs on the event loop. A session is known by its id, a shared world by (tenant, name).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from openenv.errors import (
+    CapacityReached,
+    Forbidden,
+    OpenEnvError,
+    SessionError,
+    ShuttingDown,
+    Unsupported,
+)
+from openenv.operation import REQUIRED_SCOPE, Operation, Principal, Result
+from openenv.runtime.executors import ThreadPool
+from openenv.runtime.session import Session, SessionRequest
+from openenv.runtime.specification import EnvironmentSpecification
+from openenv.runtime.world import Finish, World
+
+__all__ = ["SessionManager"]
+
+log = logging.getLogger("openenv.runtime")
+
+EndListener = Callable[[Session, str], None]
+
+
+class SessionManager:
+    """Owns every session and world of a server."""
+
+    def __init__(
+        self,
+        specification: EnvironmentSpecification,
+        *,
+        max_sessions: int = 10_000,
+        lease_s: float | None = 900.0,
+        pool: ThreadPool | None = None,
+    ) -> None:
+        limit = specification.environment_type.max_sessions
+        self.specification = specification
+        self.max_sessions = max_sessions if limit is None else min(limit, max_sessions)
+        self.lease_s = lease_s
+        self.pool = pool or ThreadPool()
+        self.sessions: dict[str, Session] = {}
+        self.draining = False
+        self.on_end: EndListener | None = None
+        """Told of every session that ends, with the reason; set by the pipeline."""
+        self._creating = 0
+        self._worlds: dict[tuple[str, str], World] = {}
+        self._implicit: dict[tuple[str, str, str], Session | list[Finish]] = {}
+        self._tombstones: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._open_worlds: set[World] = set()
+        self._after_close: dict[World, list[Callable[[], None]]] = {}
+        self._reaper: asyncio.TimerHandle | None = None
+
+    @property
+    def active(self) -> int:
+        """Sessions of every kind, those still being made included."""
+        return len(self.sessions) + self._creating
+
+    def dispatch(self, operation: Operation, finish: Finish) -> Result | None:
+        """Carry an operation to its world; the convention is `World.submit`'s. Never raises `OpenEnvError`."""
+        try:
+            scope = REQUIRED_SCOPE.get(operation.op)
+            if scope is not None and scope not in operation.principal.scopes:
+                raise Forbidden(
+                    f"{operation.op!r} needs the scope {scope!r}", hint="Ask the operator for a token that has it."
+                )
+            return self._dispatch(operation, finish)
+        except OpenEnvError as error:
+            return Result(error=error)
+
+    def _dispatch(self, operation: Operation, finish: Finish) -> Result | None:
+        op = operation.op
+        if op == "invalid":
+            return Result(error=operation.payload)
+        if self.draining and op != "close":
+            raise ShuttingDown("The server is shutting down", hint="Connect again in a moment.")
+        if op == "create":
+            return self._create(operation, finish)
+        if op == "list_tools":
+            return self._list_tools(operation)
+        if operation.session is None:
+            if op == "close":
+                raise SessionError("No session was named", hint="Name the session to close.")
+            return self._once(operation, finish)
+        session = self.session(operation.session, operation.principal)
+        if session.expires:
+            self.renew(session)
+        if op == "close":
+            return self._close_asked(session, finish)
+        operation.session = session.id
+        return session.world.submit(operation, finish)
+
+    def session(self, session_id: str, principal: Principal) -> Session:
+        """The session, when this principal may use it. Raises `SessionError` as for one that does not exist."""
+        found = self.sessions.get(session_id)
+        if found is not None and _may_use(principal, found):
+            return found
+        tombstone = self._tombstones.get(session_id)
+        if tombstone is not None and found is None:
+            raise SessionError(f"Session {session_id} has ended: {tombstone[0]}", hint="Open a new one.")
+        raise SessionError(f"Unknown session_id: {session_id}", hint="Open a session, or check the id.")
+
+    def visible(self, principal: Principal) -> list[Session]:
+        """The sessions that this principal may use."""
+        return [session for session in self.sessions.values() if _may_use(principal, session)]
+
+    def renew(self, session: Session) -> None:
+        """The lease begins anew."""
+        if self.lease_s is not None:
+            session.expires = asyncio.get_running_loop().time() + self.lease_s
+
+    def attach(self, session_id: str, principal: Principal) -> Session:
+        """Give a free session to a socket; it stays until `detach`."""
+        session = self.session(session_id, principal)
+        if session.attached or session.kind == "socket":
+            raise SessionError(
+                f"Session {session_id} already has an attached WebSocket", hint="Close that one, or open another session."
+            )
+        session.attached = True
+        return session
+
+    def detach(self, session: Session) -> None:
+        """The socket is gone; the session lives on for its lease, unless somebody asked to close it meanwhile."""
+        session.attached = False
+        self.renew(session)
+        if session.close_when_detached and session.id in self.sessions:
+            self.end(session, "closed by request")
+
+    def end(self, session: Session, reason: str, finish: Callable[[], None] | None = None) -> None:
+        """End a session now; its world closes with its last session, after the running operation."""
+        done = finish or _nothing
+        if self.sessions.pop(session.id, None) is None:
+            done()
+            return
+        if session.key is not None:
+            self._implicit.pop(session.key, None)
+        session.ended = reason
+        if session.on_end is not None:
+            session.on_end(reason)
+        self._bury(session.id, reason)
+        if self.on_end is not None:
+            self.on_end(session, reason)
+        world = session.world
+        world.sessions.discard(session.id)
+        if world.sessions:
+            done()
+            return
+        self._close_world(world, reason, done)
+
+    async def drain(self) -> None:
+        """Take nothing new, and wait for what has begun."""
+        self.draining = True
+        while any(world.busy and world.closed is None for world in self._open_worlds):
+            await asyncio.sleep(0.01)
+
+    async def shutdown(self) -> None:
+        """End every session and world; every environment's ``close`` has run when this returns."""
+        self.draining = True
+        for session in list(self.sessions.values()):
+            self.end(session, "the server shuts down")
+        while self._open_worlds:
+            await asyncio.sleep(0.005)
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None
+        self.pool.close()
+
+    def _create(self, operation: Operation, finish: Finish) -> Result | None:
+        request: SessionRequest = operation.payload or SessionRequest()
+        key: tuple[str, str, str] | None = None
+        if request.implicit and request.world_name is not None:
+            key = (operation.principal.tenant, operation.principal.id, request.world_name)
+            known = self._implicit.get(key)
+            if isinstance(known, Session):
+                return Result(session=known.id)
+            if known is not None:
+                known.append(finish)
+                return None
+        if operation.principal.session is not None:
+            raise Forbidden("this token is bound to one session and cannot open another")
+        closing = self._worlds.get((operation.principal.tenant, request.world_name or ""))
+        if closing is not None and closing.closed is not None:
+            self._after_close.setdefault(closing, []).append(lambda: self._again(operation, finish))
+            return None
+        if self.active >= self.max_sessions:
+            raise CapacityReached(
+                f"Server at capacity: {self.active}/{self.max_sessions} sessions active. Cannot accept new connections.",
+                details={"active_sessions": self.active, "max_sessions": self.max_sessions},
+            )
+        world, fresh = self._world_for(request.world_name, operation)
+        self._creating += 1
+        session = Session(
+            id=str(uuid.uuid4()),
+            principal=operation.principal,
+            context=operation.context,
+            world=world,
+            kind=request.kind,
+            key=key,
+        )
+        world.sessions.add(session.id)
+        if key is not None:
+            self._implicit[key] = []
+
+        def made(error: OpenEnvError | None) -> None:
+            self._creating -= 1
+            self._seat(session, error, finish)
+
+        if fresh:
+            self._open(world, made)
+        else:
+            world.when_open(made)
+        return None
+
+    def _seat(self, session: Session, error: OpenEnvError | None, finish: Finish) -> None:
+        """The world is there, or it is not: tell everybody who waits for this session."""
+        waiting = [finish]
+        if session.key is not None:
+            others = self._implicit.pop(session.key, None)
+            waiting += others if isinstance(others, list) else []
+        if error is None and self.draining:
+            error = ShuttingDown("The server is shutting down", hint="Connect again in a moment.")
+        if error is not None:
+            world = session.world
+            world.sessions.discard(session.id)
+            if not world.sessions:
+                self._close_world(world, error.message, _nothing)
+            result = Result(error=error)
+        else:
+            self.sessions[session.id] = session
+            if session.key is not None:
+                self._implicit[session.key] = session
+            if session.kind == "free":
+                self.renew(session)
+                self._schedule_reaper()
+            result = Result(session=session.id)
+        for one in waiting:
+            one(result)
+
+    def _world_for(self, name: str | None, operation: Operation) -> tuple[World, bool]:
+        """The named world, or a new one; and whether it is new. Context alone opens nobody else's world."""
+        principal = operation.principal
+        if name is not None:
+            shared = self._worlds.get((principal.tenant, name))
+            if shared is not None:
+                if shared.owner.id != principal.id:
+                    raise Forbidden(
+                        f"the world {name!r} belongs to somebody else", hint="Choose another name for a world of your own."
+                    )
+                return shared, False
+        world = World(self.specification, self.pool, name, principal, operation.context)
+        world.on_lost = self._world_lost
+        if name is not None:
+            self._worlds[(principal.tenant, name)] = world
+        return world, True
+
+    def _open(self, world: World, made: Callable[[OpenEnvError | None], None]) -> None:
+        self._open_worlds.add(world)
+        world.open(made)
+
+    def _close_world(self, world: World, reason: str, done: Callable[[], None]) -> None:
+        def closed() -> None:
+            self._gone(world)
+            done()
+
+        world.close(reason, closed)
+
+    def _gone(self, world: World) -> None:
+        """The world has ended for good: its name is free for whoever waited for it."""
+        self._open_worlds.discard(world)
+        if world.name is not None and self._worlds.get((world.owner.tenant, world.name)) is world:
+            del self._worlds[(world.owner.tenant, world.name)]
+        for waiting in self._after_close.pop(world, ()):
+            waiting()
+
+    def _again(self, operation: Operation, finish: Finish) -> None:
+        result = self.dispatch(operation, finish)
+        if result is not None:
+            finish(result)
+
+    def _world_lost(self, world: World, reason: str) -> None:
+        self._gone(world)
+        for session_id in list(world.sessions):
+            session = self.sessions.get(session_id)
+            if session is not None:
+                self.end(session, reason)
+
+    def _close_asked(self, session: Session, finish: Finish) -> Result | None:
+        if session.attached:
+            session.close_when_detached = True
+            return Result(value={"session_id": session.id, "closed": False, "closing": True})
+        self.end(session, "closed by request", lambda: finish(Result(value={"session_id": session.id, "closed": True})))
+        return None
+
+    def _list_tools(self, operation: Operation) -> Result:
+        if operation.session is not None:
+            self.session(operation.session, operation.principal)
+        tools = self.specification.tool_environment
+        if tools is None:
+            raise Unsupported("Environment does not support MCP", hint="It has no tools; use step.")
+        return Result(value=[tool.listing() for tool in tools.tools])
+
+    def _once(self, operation: Operation, finish: Finish) -> Result | None:
+        """An operation without a session: a world of its own, closed when it is done. Not counted as a session."""
+        if operation.op not in ("reset", "step", "state", "call_tool"):
+            raise SessionError(f"{operation.op!r} needs a session", hint="Open one with POST /sessions and name it.")
+        if operation.principal.session is not None:
+            raise Forbidden("this token is bound to one session", hint="Name that session.")
+        world = World(self.specification, self.pool, None, operation.principal, operation.context)
+
+        def done(result: Result) -> None:
+            self._close_world(world, "a single request", lambda: finish(result))
+
+        def made(error: OpenEnvError | None) -> None:
+            if error is not None:
+                done(Result(error=error))
+                return
+            result = world.submit(operation, done)
+            if result is not None:
+                done(result)
+
+        self._open(world, made)
+        return None
+
+    def _bury(self, session_id: str, reason: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self._tombstones[session_id] = (reason, now + (self.lease_s or 900.0))
+        while self._tombstones:
+            oldest = next(iter(self._tombstones))
+            if self._tombstones[oldest][1] > now and len(self._tombstones) <= 10_000:
+                break
+            del self._tombstones[oldest]
+
+    def _schedule_reaper(self) -> None:
+        if self._reaper is None and self.lease_s is not None:
+            period = min(max(self.lease_s / 4, 0.05), 30.0)
+            self._reaper = asyncio.get_running_loop().call_later(period, self._reap)
+
+    def _reap(self) -> None:
+        """End free sessions whose lease ran out; one that a socket holds or that is working is never among them."""
+        self._reaper = None
+        now = asyncio.get_running_loop().time()
+        leased = [session for session in self.sessions.values() if session.kind == "free"]
+        for session in leased:
+            if not session.attached and not session.world.busy and session.expires < now:
+                self.end(session, f"no request for {self.lease_s:g} s")
+        if leased:
+            self._schedule_reaper()
+
+
+def _may_use(principal: Principal, session: Session) -> bool:
+    if principal.session is not None:
+        return principal.session == session.id and principal.tenant == session.principal.tenant
+    return principal.id == session.principal.id and principal.tenant == session.principal.tenant
+
+
+def _nothing(_: Any = None) -> None:
+    return None

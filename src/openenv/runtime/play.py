@@ -1,0 +1,334 @@
+"""Playing an environment: what each operation does to it. Runs on the world's lane, one operation at a time.
+
+One set of coroutines serves both kinds of environment: for a synchronous one they never wait, and `world.drive` runs
+them to their end in one go.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, cast
+
+from openenv.environment import AsyncEnvironment, Context, DatabaseBacked
+from openenv.errors import (
+    EpisodeOver,
+    ExecutionFailed,
+    OpenEnvError,
+    Unsupported,
+    ValidationFailed,
+)
+from openenv.operation import Episode, Event, Operation, RequestContext, Result
+from openenv.runtime.grading import grade_job, query_job
+from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
+from openenv.scenario import Scenario
+from openenv.tools import ToolEnvironment
+from openenv.types import Action, Observation
+from openenv.verifiers import Evidence, VerifierSpec
+
+__all__ = ["Deferred", "Play"]
+
+log = logging.getLogger("openenv.runtime")
+
+_EPISODES = uuid.UUID("6f1c1f8e-52a4-4d0c-9a53-0f6f7d2f7f10")
+
+
+@dataclass(slots=True)
+class Deferred:
+    """What is left to do off the lane before the result is complete (grading reads copies and may take its time)."""
+
+    job: Callable[[], Result]
+
+
+class Play:
+    """An environment with the episode that is being played in it."""
+
+    def __init__(self, specification: EnvironmentSpecification, environment: AnyEnvironment) -> None:
+        self.specification = specification
+        self.environment = environment
+        self.started = False
+        """Whether the environment was reset, or came with a world that already lives."""
+        self.over = False
+        self.scenario: Scenario | None = None
+        self.episode = Episode()
+        self.initial: bytes | None = None
+        self.last = Result()
+        """The last reset's or step's result, for dialects that repeat it."""
+        self.sequence = 0
+        self._waits = isinstance(environment, AsyncEnvironment)
+        self._tools = environment if isinstance(environment, ToolEnvironment) else None
+        self._handlers: Mapping[str, Callable[[Operation], Awaitable[Result | Deferred]]] = {
+            "step": self._step,
+            "reset": self._reset,
+            "state": self._state,
+            "call_tool": self._call_tool,
+            "load_scenario": self._load_scenario,
+            "verify": self._verify,
+            "query": self._query,
+            "export": self._export,
+        }
+
+    async def perform(self, operation: Operation) -> Result | Deferred:
+        """Do one operation. Never raises: what goes wrong is in the result."""
+        started = perf_counter()
+        self.sequence += 1
+        operation.seq = self.sequence
+        try:
+            result = await self._handlers[operation.op](operation)
+        except OpenEnvError as error:
+            result = Result(error=error)
+        except Exception as error:
+            log.exception("%s raised in %s", self.specification.name, operation.op)
+            result = Result(error=ExecutionFailed(str(error)))
+        if isinstance(result, Result):
+            result.seconds = perf_counter() - started
+            result.episode = self.environment.episode_id
+        return result
+
+    async def close(self) -> None:
+        """Call the environment's ``close``; what it raises is logged, for nobody waits for it."""
+        try:
+            closing = self.environment.close()
+            if self._waits:
+                await cast("Awaitable[None]", closing)
+        except Exception:
+            log.exception("%s raised in close", self.specification.name)
+
+    async def _reset(self, operation: Operation) -> Result:
+        await self._begin(dict(operation.arguments or {}), operation)
+        return self._answer(self.last, operation)
+
+    async def _begin(self, arguments: dict[str, Any], operation: Operation) -> None:
+        """A new episode, with the loaded scenario's seed and setup where there is one."""
+        scenario = self.scenario
+        episode_id = _checked_episode_id(arguments.pop("episode_id", None))
+        if scenario is not None:
+            if arguments.get("seed", scenario.seed) != scenario.seed:
+                raise ValidationFailed(
+                    f"the scenario fixes the seed to {scenario.seed}", field="seed", hint="Reset without a seed."
+                )
+            arguments["seed"] = scenario.seed
+        given = self._reset_arguments(arguments, operation)
+        seed = given.get("seed")
+        environment = self.environment
+        environment.seed = seed
+        environment.step_count = 0
+        environment.episode_id = episode_id or self._new_episode_id(seed)
+        if "episode_id" in self.specification.reset_arguments.names:
+            given["episode_id"] = environment.episode_id
+        self.started = self.over = False
+        observation = environment.reset(**given)
+        if self._waits:
+            observation = await cast("Awaitable[Any]", observation)
+        observation = self._transformed(observation)
+        environment.step_count = 0
+        self.started = True
+        self.episode = Episode(id=environment.episode_id, seed=seed)
+        self.initial = None
+        if scenario is not None:
+            await self._set_up(scenario)
+        self.last = Result(observation=observation, reward=observation.reward, done=_ended(observation))
+
+    def _reset_arguments(self, arguments: dict[str, Any], operation: Operation) -> dict[str, Any]:
+        """What ``reset`` names of what was sent, validated. The rest is left out, as OpenEnv does, but for a seed."""
+        plan = self.specification.reset_arguments
+        if not plan.takes_any:
+            if arguments.get("seed") is not None and "seed" not in plan.names:
+                raise ValidationFailed(
+                    f"{self.specification.name} takes no seed: its episodes cannot be repeated",
+                    field="seed",
+                    hint="Reset without a seed.",
+                )
+            arguments = {name: value for name, value in arguments.items() if name in plan.names}
+        given = plan.validate(arguments)
+        if plan.context_parameter is not None:
+            given[plan.context_parameter] = Context(operation.context, operation.principal)
+        return given
+
+    def _new_episode_id(self, seed: int | None) -> str:
+        """The same seed gives the same episode, its id included."""
+        if seed is None:
+            return str(uuid.uuid4())
+        scenario = self.scenario.id if self.scenario else ""
+        return str(uuid.uuid5(_EPISODES, f"{self.specification.name}/{scenario}/{seed}"))
+
+    async def _set_up(self, scenario: Scenario) -> None:
+        for number, call in enumerate(scenario.setup, start=1):
+            if self._tools is None:
+                raise Unsupported(f"{self.specification.name} has no tools, so it cannot run a scenario's setup")
+            context = Context(RequestContext(headers=call.context or scenario.context))
+            outcome = self._tools.call_tool(call.tool, call.arguments, context)
+            if outcome.error is not None:
+                raise ExecutionFailed(
+                    f"scenario {scenario.id!r}: setup call {number} ({call.tool}) failed: {outcome.error.message}",
+                    field=f"setup.{number - 1}",
+                    hint=outcome.error.hint,
+                )
+        self.environment.step_count = 0
+        if isinstance(self.environment, DatabaseBacked):
+            self.initial = self.environment.database_image()
+
+    async def _step(self, operation: Operation) -> Result | Deferred:
+        return await self._act(operation.payload, operation)
+
+    async def _call_tool(self, operation: Operation) -> Result | Deferred:
+        if self._tools is None:
+            raise Unsupported("Environment does not support MCP", hint="It has no tools; use step.")
+        name, arguments = operation.payload
+        return await self._act(self._tools.tool_action(name, arguments), operation)
+
+    async def _act(self, action: Any, operation: Operation) -> Result | Deferred:
+        environment = self.environment
+        if not self.started and not environment.resumed and environment.auto_reset:
+            await self._begin({}, operation)
+        if self.over:
+            raise EpisodeOver("The episode has ended", hint="Reset to begin another.")
+        given: dict[str, Any] = {}
+        specification = self.specification
+        if operation.arguments:
+            names = specification.step_arguments
+            given = {k: v for k, v in operation.arguments.items() if names is None or k in names}
+        if specification.step_context is not None:
+            given[specification.step_context] = Context(operation.context, operation.principal)
+        environment.step_count += 1
+        try:
+            observation = environment.step(action, **given)
+            if self._waits:
+                observation = await cast("Awaitable[Any]", observation)
+        except BaseException:
+            environment.step_count -= 1
+            raise
+        if environment.transform is not None:
+            observation = environment.transform(observation)
+        result = Result(observation=observation, reward=observation.reward, done=_ended(observation))
+        self.last = result
+        if self._tools is not None:
+            self._note_tool(action, observation, result)
+        if self.scenario is not None:
+            return self._in_scenario(self.scenario, observation, result, operation)
+        return self._answer(result, operation)
+
+    def _note_tool(self, action: Action, observation: Observation, result: Result) -> None:
+        assert self._tools is not None
+        outcome = self._tools.outcome_of(action, observation)
+        if outcome is None:
+            return
+        result.tool, result.tool_error, result.value = outcome.name, outcome.error, outcome.value
+        if self.scenario is not None:
+            self.episode.events.append(
+                Event(
+                    seq=self.sequence,
+                    op="call_tool",
+                    tool=outcome.name,
+                    arguments=self._tools.arguments_of(action),
+                    read_only=outcome.read_only,
+                    success=outcome.error is None,
+                    error=outcome.error.body() if outcome.error else None,
+                    value=outcome.value,
+                    reward=result.reward,
+                )
+            )
+
+    def _in_scenario(
+        self, scenario: Scenario, observation: Observation, result: Result, operation: Operation
+    ) -> Result | Deferred:
+        """Under a scenario only the outcome is rewarded, and at the step limit the episode ends."""
+        result.reward = 0.0
+        if not result.done and self.environment.step_count >= scenario.max_steps:
+            observation.truncated = True
+            observation.stop_reason = "max_steps"
+            result.done = True
+        self._answer(result, operation)
+        if not result.done:
+            return result
+        self.over = True
+        decide = grade_job(self._evidence(), scenario, None)
+
+        def job() -> Result:
+            graded = decide()
+            result.reward = graded.value["reward"] if graded.error is None else 0.0
+            result.error = graded.error
+            return result
+
+        return Deferred(job)
+
+    async def _state(self, operation: Operation) -> Result:
+        return self._answer(Result(value=self.environment.state), operation)
+
+    def _answer(self, result: Result, operation: Operation) -> Result:
+        """Add what the reply is to carry beside the result."""
+        include = operation.include
+        if include:
+            if "state" in include:
+                result.state = self.environment.state
+            if "observation" in include:
+                result.observation, result.reward, result.done = self.last.observation, self.last.reward, self.last.done
+        return result
+
+    async def _load_scenario(self, operation: Operation) -> Result:
+        previous = self.scenario
+        self.scenario = operation.payload
+        try:
+            await self._begin({}, operation)
+        except BaseException:
+            self.scenario = previous
+            raise
+        return self._answer(self.last, operation)
+
+    async def _verify(self, operation: Operation) -> Result | Deferred:
+        response: str | None
+        verifiers: list[VerifierSpec] | None
+        response, verifiers = operation.payload
+        if self.scenario is None and verifiers is None:
+            raise ValidationFailed(
+                "there is nothing to verify: no scenario is loaded and no verifiers were sent",
+                field="verifiers",
+                hint="Load a scenario first, or send verifiers.",
+            )
+        evidence = self._evidence()
+        evidence.episode = Episode(self.episode.id, self.episode.seed, list(self.episode.events), response)
+        return Deferred(grade_job(evidence, self.scenario, verifiers))
+
+    async def _query(self, operation: Operation) -> Result | Deferred:
+        return Deferred(query_job(self._database(), operation.payload))
+
+    async def _export(self, operation: Operation) -> Result:
+        if operation.payload == "initial":
+            if self.initial is None:
+                raise Unsupported("there is no initial image: no scenario is loaded", hint="Load a scenario first.")
+            return Result(value=self.initial)
+        return Result(value=self._database())
+
+    def _database(self) -> bytes:
+        if not isinstance(self.environment, DatabaseBacked):
+            raise Unsupported(f"{self.specification.name} keeps no database", hint="Use other verifiers than SQL.")
+        return self.environment.database_image()
+
+    def _evidence(self) -> Evidence:
+        final = self.environment.database_image() if isinstance(self.environment, DatabaseBacked) else None
+        return Evidence(episode=self.episode, initial=self.initial, final=final)
+
+    def _transformed(self, observation: Any) -> Observation:
+        if self.environment.transform is not None:
+            observation = self.environment.transform(observation)
+        if not isinstance(observation, Observation):
+            raise ExecutionFailed(
+                f"{self.specification.name} returned {type(observation).__name__}, not an Observation",
+                hint="reset and step return an Observation.",
+            )
+        return observation
+
+
+def _ended(observation: Observation) -> bool:
+    return observation.done or observation.terminated or observation.truncated
+
+
+def _checked_episode_id(episode_id: Any) -> str | None:
+    if episode_id is None:
+        return None
+    if not isinstance(episode_id, str) or not 0 < len(episode_id) <= 255:
+        raise ValidationFailed("episode_id must be a text of 1 to 255 characters", field="episode_id", example="episode-1")
+    return episode_id

@@ -1,0 +1,169 @@
+"""What the runtime knows of an environment before it makes one: looked up once, so that no step looks up anything."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from openenv.environment import AsyncEnvironment, Context, Environment
+from openenv.errors import ConfigurationError, ValidationFailed
+from openenv.operation import Principal, RequestContext
+from openenv.tools import Arguments, ToolEnvironment
+from openenv.types import Observation, State
+
+__all__ = ["AnyEnvironment", "EnvironmentSpecification"]
+
+AnyEnvironment = Environment[Any, Any, Any] | AsyncEnvironment[Any, Any, Any]
+Factory = Callable[..., AnyEnvironment]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpecification:
+    """A factory, its types, and the plans for calling what it makes."""
+
+    name: str
+    factory: Factory
+    environment_type: type[AnyEnvironment]
+    action_type: Any
+    observation_type: type[Observation]
+    state_type: type[State]
+    factory_parameters: Mapping[str, type]
+    reset_arguments: Arguments
+    step_context: str | None
+    step_arguments: frozenset[str] | None
+    """Names that ``step`` takes beside its action; ``None`` when it takes any."""
+
+    @classmethod
+    def of(
+        cls,
+        factory: Factory,
+        action_type: Any,
+        observation_type: type[Observation],
+        state_type: type[State],
+        name: str | None,
+    ) -> EnvironmentSpecification:
+        """Look at a factory. A function without a return annotation is called once, and the instance closed again."""
+        if not callable(factory):
+            raise TypeError(
+                f"create_app takes a factory, not a {type(factory).__name__} instance: an instance would be shared by all "
+                "sessions. Pass the class, or a function: `create_app(lambda: MyEnvironment(), Action, Observation)`."
+            )
+        environment_type = _environment_type(factory)
+        step = Arguments(_without_action(environment_type.step), name="step")
+        return cls(
+            name=name or getattr(factory, "__name__", None) or environment_type.__name__,
+            factory=factory,
+            environment_type=environment_type,
+            action_type=action_type,
+            observation_type=observation_type,
+            state_type=state_type,
+            factory_parameters=_factory_parameters(factory),
+            reset_arguments=Arguments(environment_type.reset, name="reset", refusal=ValidationFailed),
+            step_context=step.context_parameter,
+            step_arguments=None if step.takes_any else step.names,
+        )
+
+    @property
+    def name_of_factory(self) -> str:
+        """The factory as error messages name it."""
+        return getattr(self.factory, "__name__", None) or self.environment_type.__name__
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the environment's methods are coroutines."""
+        return issubclass(self.environment_type, AsyncEnvironment)
+
+    @property
+    def inline(self) -> bool:
+        """Whether reset and step run on the event loop."""
+        return issubclass(self.environment_type, Environment) and self.environment_type.execution == "inline"
+
+    @property
+    def affinity(self) -> bool:
+        """Whether every call must be made on one thread."""
+        return issubclass(self.environment_type, Environment) and self.environment_type.affinity
+
+    @property
+    def tool_environment(self) -> type[ToolEnvironment[Any, Any, Any]] | None:
+        """The class, when it has tools."""
+        return self.environment_type if issubclass(self.environment_type, ToolEnvironment) else None
+
+    def make(self, context: RequestContext, principal: Principal) -> AnyEnvironment:
+        """Call the factory with what it asks for."""
+        known: dict[type, Any] = {Context: Context(context, principal), RequestContext: context, Principal: principal}
+        given = {name: known[kind] for name, kind in self.factory_parameters.items()}
+        return self.factory(**given)
+
+
+def _environment_type(factory: Factory) -> type[AnyEnvironment]:
+    target: Any = factory.func if isinstance(factory, functools.partial) else factory
+    if not inspect.isclass(target):
+        hinted = _hints(target).get("return")
+        target = hinted if inspect.isclass(hinted) and not inspect.isabstract(hinted) else _look_at_one(factory)
+    if not issubclass(target, (Environment, AsyncEnvironment)):
+        raise ConfigurationError(
+            f"{target.__name__} is not an environment",
+            hint="Derive it from openenv.Environment, openenv.AsyncEnvironment or openenv.ToolEnvironment.",
+        )
+    return target
+
+
+def _look_at_one(factory: Factory) -> type:
+    made = factory(**{name: _EMPTY[kind] for name, kind in _factory_parameters(factory).items()})
+    closing = made.close()
+    if inspect.iscoroutine(closing):
+        closer = threading.Thread(target=asyncio.run, args=(closing,))
+        closer.start()
+        closer.join()
+    return type(made)
+
+
+_EMPTY: Mapping[type, Any] = {Context: Context(), RequestContext: RequestContext(), Principal: Principal(id="anonymous")}
+
+
+def _factory_parameters(factory: Factory) -> dict[str, type]:
+    asked: dict[str, type] = {}
+    target: Any = factory.__init__ if inspect.isclass(factory) else factory  # type: ignore[misc]
+    if isinstance(factory, functools.partial):
+        target = factory.func.__init__ if inspect.isclass(factory.func) else factory.func
+    hints = _hints(target)
+    for parameter in inspect.signature(factory).parameters.values():
+        kind = hints.get(parameter.name)
+        if kind in _EMPTY:
+            asked[parameter.name] = kind  # type: ignore[assignment]
+        elif parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.POSITIONAL_ONLY,
+            parameter.KEYWORD_ONLY,
+        ):
+            raise ConfigurationError(
+                f"the factory's parameter {parameter.name!r} has no default and is neither a Context nor a Principal",
+                hint="Annotate it with openenv.Context, give it a default, or bind it with functools.partial.",
+            )
+    return asked
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(target)
+    except (TypeError, NameError):
+        return {}
+
+
+def _without_action(step: Callable[..., Any]) -> Callable[..., Any]:
+    """``step`` as a function of what it takes beside its action."""
+    signature = inspect.signature(step)
+    kept = [parameter for index, parameter in enumerate(signature.parameters.values()) if index != 1]
+    hints = get_type_hints(step, include_extras=True)
+
+    def shape(*args: Any, **kwargs: Any) -> None: ...
+
+    shape.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    shape.__annotations__ = {parameter.name: hints[parameter.name] for parameter in kept if parameter.name in hints}
+    shape.__doc__ = step.__doc__
+    return shape

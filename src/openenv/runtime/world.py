@@ -1,0 +1,242 @@
+"""A world: one running environment, its mailbox, and what is known of its episode.
+
+Whatever changes a world is an operation in its mailbox, one at a time and in order. ``submit`` returns the result when
+it is there at once (an inline environment); else it returns None and calls ``finish`` on the event loop later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from openenv.errors import ExecutionFailed, FactoryFailed, LaneLost, OpenEnvError, Overloaded, SessionError
+from openenv.operation import Operation, Principal, RequestContext, Result
+from openenv.runtime.play import Deferred, Play
+
+if TYPE_CHECKING:
+    from openenv.runtime.executors import Lane, ThreadPool
+    from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
+
+__all__ = ["Finish", "World"]
+
+log = logging.getLogger("openenv.runtime")
+
+Finish = Callable[[Result], None]
+MAILBOX_LIMIT = 1024
+
+
+class World:
+    """One environment instance. Made with `open`, ended with `close`; used on the event loop only."""
+
+    def __init__(
+        self, specification: EnvironmentSpecification, pool: ThreadPool, name: str | None, owner: Principal, context: RequestContext
+    ) -> None:
+        self.specification = specification
+        self.name = name
+        self.owner = owner
+        self.context = context
+        self.sessions: set[str] = set()
+        self.play: Play | None = None
+        self.closed: str | None = None
+        """Why the world has ended, once it has."""
+        self.failure: OpenEnvError | None = None
+        """Why the factory made nothing."""
+        self.on_lost: Callable[[World, str], None] | None = None
+        self._pool = pool
+        self._lane: Lane | None = None
+        self._mailbox: deque[tuple[Operation, Finish]] = deque()
+        self._busy = True
+        self._on_idle: list[Callable[[], None]] = []
+        self._opening = True
+        self._on_open: list[Callable[[OpenEnvError | None], None]] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether an operation (or the factory) is running."""
+        return self._busy
+
+    def open(self, finish: Callable[[OpenEnvError | None], None]) -> None:
+        """Call the factory (never on the event loop, unless the environment is a coroutine's), then ``finish``."""
+        make = self.specification.make
+
+        def build() -> AnyEnvironment | OpenEnvError:
+            try:
+                return make(self.context, self.owner)
+            except OpenEnvError as error:
+                return error
+            except Exception:
+                log.exception("the factory of %s raised", self.specification.name)
+                name = self.specification.name_of_factory
+                return FactoryFailed(
+                    f"Environment factory '{name}' failed to create instance.", details={"factory_name": name}
+                )
+
+        def built(outcome: AnyEnvironment | OpenEnvError) -> None:
+            error = outcome if isinstance(outcome, OpenEnvError) else None
+            if isinstance(outcome, OpenEnvError):
+                self.failure = outcome
+                self._release()
+            else:
+                self.play = Play(self.specification, outcome)
+            self._opening = False
+            for waiting in (finish, *self._on_open):
+                waiting(error)
+            self._on_open.clear()
+            self._next()
+
+        try:
+            if self.specification.affinity:
+                self._lane = self._pool.pin()
+            self._pool.submit(build, built, built, self._lane)
+        except OpenEnvError as error:
+            built(error)
+
+    def when_open(self, finish: Callable[[OpenEnvError | None], None]) -> None:
+        """Call ``finish`` once the factory has returned: at once, if it has."""
+        if self._opening:
+            self._on_open.append(finish)
+        else:
+            finish(self.failure)
+
+    def submit(self, operation: Operation, finish: Finish) -> Result | None:
+        """Do the operation now, or when its turn comes."""
+        if self.closed is not None:
+            return Result(error=SessionError(f"The session has ended: {self.closed}", hint="Open a new one."))
+        if self._busy:
+            if len(self._mailbox) >= MAILBOX_LIMIT:
+                return Result(error=Overloaded(f"{MAILBOX_LIMIT} operations wait for this world", hint="Wait for answers."))
+            self._mailbox.append((operation, finish))
+            return None
+        return self._start(operation, finish)
+
+    def close(self, reason: str, finish: Callable[[], None]) -> None:
+        """End the world after the running operation: refuse what waits, call the environment's ``close`` once."""
+        if self.closed is not None:
+            finish()
+            return
+        self.closed = reason
+        self._refuse_waiting(SessionError(f"The session has ended: {reason}", hint="Open a new one."))
+        if self._busy:
+            self._on_idle.append(lambda: self._end(finish))
+        else:
+            self._busy = True
+            self._end(finish)
+
+    def _start(self, operation: Operation, finish: Finish) -> Result | None:
+        play = self.play
+        assert play is not None
+        if self.specification.inline:
+            outcome = drive(play.perform(operation))
+            if type(outcome) is Result:
+                return outcome
+            self._busy = True
+            self._finished(outcome, finish)
+            return None
+        self._busy = True
+        if self.specification.is_async:
+            self._spawn(play.perform(operation), finish)
+            return None
+        self._run_on_lane(lambda: drive(play.perform(operation)), finish, self._lane)
+        return None
+
+    def _run_on_lane(self, job: Callable[[], Any], finish: Finish, lane: Lane | None) -> None:
+        try:
+            self._pool.submit(job, lambda outcome: self._finished(outcome, finish), lambda error: self._lost(error, finish), lane)
+        except LaneLost as error:
+            self._lost(error, finish)
+        except OpenEnvError as error:
+            self._finished(Result(error=error), finish)
+
+    def _spawn(self, work: Coroutine[Any, Any, Result | Deferred], finish: Finish) -> None:
+        def ended(task: asyncio.Task[Result | Deferred]) -> None:
+            if task.cancelled():
+                self._finished(Result(error=ExecutionFailed("The step was cancelled")), finish)
+            else:
+                self._finished(task.result(), finish)
+
+        asyncio.get_running_loop().create_task(work).add_done_callback(ended)
+
+    def _finished(self, outcome: Result | Deferred, finish: Finish) -> None:
+        if isinstance(outcome, Deferred):
+            deferred = outcome
+            self._run_on_lane(deferred.job, finish, None)
+            return
+        finish(outcome)
+        self._next()
+
+    def _next(self) -> None:
+        self._busy = False
+        if self._on_idle:
+            self._busy = True
+            ending, self._on_idle = self._on_idle, []
+            for end in ending:
+                end()
+            return
+        while self._mailbox and not self._busy:
+            operation, finish = self._mailbox.popleft()
+            result = self._start(operation, finish)
+            if result is not None:
+                finish(result)
+
+    def _lost(self, error: LaneLost, finish: Finish) -> None:
+        """The lane hung: nobody may touch the environment again, not even to close it."""
+        self.closed = self.closed or error.message
+        self.play = None
+        finish(Result(error=error))
+        self._refuse_waiting(error)
+        for waiting in self._on_idle:
+            waiting()
+        self._on_idle.clear()
+        if self.on_lost is not None:
+            self.on_lost(self, error.message)
+
+    def _end(self, finish: Callable[[], None]) -> None:
+        play, self.play = self.play, None
+        if play is None:
+            self._release()
+            finish()
+            return
+
+        def ended(_: Any) -> None:
+            self._release()
+            finish()
+
+        if self.specification.is_async:
+            asyncio.get_running_loop().create_task(play.close()).add_done_callback(ended)
+            return
+        try:
+            self._pool.submit(lambda: drive(play.close()), ended, ended, self._lane)
+        except OpenEnvError:
+            log.exception("%s could not be closed: no thread is left", self.specification.name)
+            ended(None)
+
+    def _refuse_waiting(self, error: OpenEnvError) -> None:
+        while self._mailbox:
+            _, finish = self._mailbox.popleft()
+            finish(Result(error=error))
+
+    def _release(self) -> None:
+        if self._lane is not None:
+            self._pool.unpin(self._lane)
+            self._lane = None
+
+
+def drive(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that never waits: the synchronous environments' path through code that serves both kinds."""
+    started = perf_counter()
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return stop.value
+    work.close()
+    return Result(
+        error=ExecutionFailed(
+            "a synchronous environment returned something to wait for",
+            hint="Derive it from AsyncEnvironment if its methods are coroutines.",
+        ),
+        seconds=perf_counter() - started,
+    )

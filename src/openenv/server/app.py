@@ -1,0 +1,133 @@
+"""The application: wiring only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, get_args, get_origin
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
+from starlette.routing import WebSocketRoute
+
+from openenv.environment import AsyncEnvironment, Environment
+from openenv.errors import ConfigurationError, OpenEnvError
+from openenv.middleware import JsonLog, Metrics
+from openenv.protocol import SocketCodec
+from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager
+from openenv.runtime.executors import ThreadPool
+from openenv.server.core import ServerCore
+from openenv.server.http import HttpRoutes, error_response
+from openenv.server.mcp import McpRoute
+from openenv.server.probes import Probes
+from openenv.server.websocket import McpSocket, OpenEnvSocket
+from openenv.tools import ToolEnvironment
+from openenv.tools.environment import ToolAction
+from openenv.types import Action, Observation, State
+
+__all__ = ["create_app", "create_fastapi_app"]
+
+
+def create_app(
+    factory: Callable[..., Any],
+    action_type: Any = None,
+    observation_type: type[Observation] | None = None,
+    env_name: str | None = None,
+    *,
+    state_type: type[State] = State,
+    middleware: Sequence[Any] = (),
+    log: bool = True,
+    metrics: bool = True,
+    max_sessions: int = 10_000,
+    session_lease_s: float | None = 900.0,
+    threads: int = 16,
+    hang_limit_s: float | None = 300.0,
+) -> FastAPI:
+    """Serve an environment.
+
+    Args:
+        factory: The environment's class, or a function that makes one: called once per world, so that sessions share
+            nothing. It may take an `openenv.Context` and an `openenv.Principal`.
+        action_type: The type of actions; from the class's type arguments when absent.
+        observation_type: The type of observations, likewise.
+        env_name: The name in metrics, logs and ``/list_environments``.
+        state_type: The type of states, for ``/schema``.
+        middleware: Yours, called after the built-in ones.
+        log: Whether to write a JSON line per session and episode to standard error.
+        metrics: Whether to count and to serve ``/metrics``.
+        max_sessions: Sessions of every kind at once; one more is refused with ``CAPACITY_REACHED``.
+        session_lease_s: How long a session without a socket lives after its last request; None is for ever.
+        threads: Threads for environments that run on the pool.
+        hang_limit_s: After how long a step's thread is given up and its world fails; None is never.
+
+    Raises:
+        TypeError: ``factory`` is an instance.
+        ConfigurationError: a type is missing, or the factory asks for something that nobody can give.
+    """
+    found_action, found_observation = _types_of(factory)
+    action_type = action_type or found_action
+    observation_type = observation_type or found_observation
+    if action_type is None or observation_type is None:
+        raise ConfigurationError(
+            "the types of actions and observations are not known",
+            hint="create_app(MyEnvironment, MyAction, MyObservation), or class MyEnvironment(Environment[MyAction, …]).",
+        )
+    specification = EnvironmentSpecification.of(factory, action_type, observation_type, state_type, env_name)
+    if action_type is Action and specification.tool_environment is not None:
+        specification = EnvironmentSpecification.of(factory, ToolAction, observation_type, state_type, env_name)
+    pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
+    manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool)
+    counted = Metrics(specification.name, lambda: manager.active) if metrics else None
+    chain = [JsonLog(specification.name)] if log else []
+    chain += [counted] if counted else []
+    pipeline = Pipeline(manager, [*chain, *middleware])
+    core = ServerCore(specification, manager, pipeline, SocketCodec(specification.action_type))
+    return _application(core, counted)
+
+
+def create_fastapi_app(factory: Callable[..., Any], *args: Any, **kwargs: Any) -> FastAPI:
+    """`create_app` under the name that OpenEnv gave it."""
+    return create_app(factory, *args, **kwargs)
+
+
+def _application(core: ServerCore, metrics: Metrics | None) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await core.shutdown()
+
+    app = FastAPI(
+        title="OpenEnv Environment HTTP API",
+        version="1.0.0",
+        description=f"The environment {core.specification.name}.",
+        lifespan=lifespan,
+    )
+    app.state.openenv = core
+    HttpRoutes(core).register(app.router)
+    McpRoute(core).register(app.router)
+    Probes(core, metrics).register(app.router)
+    app.router.routes.append(WebSocketRoute("/ws", OpenEnvSocket(core)))
+    app.router.routes.append(WebSocketRoute("/mcp", McpSocket(core)))
+    app.add_exception_handler(OpenEnvError, _answer_error)
+    return app
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, OpenEnvError):
+        return error_response(error)
+    return await http_exception_handler(request, error)  # type: ignore[arg-type]
+
+
+def _types_of(factory: Any) -> tuple[Any, Any]:
+    """The types in ``class MyEnvironment(Environment[MyAction, MyObservation, …])``; a tool environment has defaults."""
+    if not isinstance(factory, type):
+        return None, None
+    for base in factory.__mro__:
+        for generic in getattr(base, "__orig_bases__", ()):
+            origin, arguments = get_origin(generic), get_args(generic)
+            known = isinstance(origin, type) and issubclass(origin, (Environment, AsyncEnvironment))
+            if known and len(arguments) >= 2 and all(isinstance(one, type) for one in arguments[:2]):
+                return arguments[0], arguments[1]
+    if issubclass(factory, ToolEnvironment):
+        return ToolAction, Observation
+    return None, None

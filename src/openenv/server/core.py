@@ -1,0 +1,93 @@
+"""What every door of a server shares: the pipeline, the environment's specification, and who is connected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from openenv.operation import Connection, Operation, RequestContext, Result
+from openenv.protocol import JsonRpcCodec, SocketCodec
+from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager, SessionRequest
+
+__all__ = ["ServerCore"]
+
+
+@dataclass(slots=True)
+class ServerCore:
+    """One environment being served. ``app.state.openenv`` holds it."""
+
+    specification: EnvironmentSpecification
+    manager: SessionManager
+    pipeline: Pipeline
+    socket_codec: SocketCodec
+    rpc_codec: JsonRpcCodec = field(default_factory=JsonRpcCodec)
+    max_body_bytes: int = 16 * 1024 * 1024
+    replying: int = 0
+    """Sockets that have an answer to send which is not sent yet."""
+
+    def connection(self, transport: str, scope: Mapping[str, Any]) -> Connection:
+        """What is known of a socket or request from its ASGI scope, once every middleware has let it in.
+
+        Raises what the middleware raises.
+        """
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+        client = scope.get("client")
+        connection = Connection(transport, headers, query, client=client[0] if client else None)
+        self.pipeline.admit(connection)
+        return connection
+
+    def context(self, connection: Connection) -> RequestContext:
+        """The declared headers and the query string: all of a connection that an environment may see."""
+        declared = self.specification.environment_type.context_headers
+        known = {name: connection.headers[name] for name in declared if name in connection.headers}
+        return RequestContext(headers=known, query=connection.query)
+
+    def operation(self, operation: Operation, connection: Connection, context: RequestContext, size: int = 0) -> Operation:
+        """The operation with who asks and how."""
+        operation.principal = connection.principal
+        operation.context = context
+        operation.transport = connection.transport
+        operation.size = size
+        operation.trace = connection.headers.get("traceparent")
+        return operation
+
+    async def session_for(self, connection: Connection, context: RequestContext) -> str | Result | None:
+        """The session that an HTTP request means: by ``X-Session-ID``, by its world's name, or none.
+
+        A world's name opens the caller's own session of that world when there is none yet; the result is returned when
+        that fails. Raises `ValidationFailed` for a name that the environment does not allow.
+        """
+        named = connection.headers.get("x-session-id")
+        if named is not None:
+            return named
+        world = self.specification.environment_type.world_name(context)
+        if world is None:
+            return None
+        create = Operation("create", SessionRequest(world_name=world, implicit=True))
+        result = await self.pipeline.run(self.operation(create, connection, context))
+        return result if result.error is not None else result.session
+
+    async def drain(self, *, patience_s: float = 30.0) -> None:
+        """Take nothing new, let what has begun end, and send every answer, as long as that takes less than this."""
+
+        async def quiet() -> None:
+            await self.manager.drain()
+            while self.replying:
+                await asyncio.sleep(0.005)
+
+        try:
+            await asyncio.wait_for(quiet(), patience_s)
+        except TimeoutError:
+            return
+
+    async def shutdown(self) -> None:
+        """End every session; every environment is closed when this returns."""
+        await self.manager.shutdown()
+
+    def names(self) -> Iterable[str]:
+        """The environments served here."""
+        return (self.specification.name,)

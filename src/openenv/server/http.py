@@ -1,0 +1,292 @@
+"""The HTTP routes: OpenEnv's own, sessions over HTTP, and grading."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from openenv.errors import OpenEnvError, PayloadTooLarge, ValidationFailed
+from openenv.operation import Connection, Operation, RequestContext, Result
+from openenv.protocol.json import body_of, dump, number
+from openenv.runtime import SessionRequest
+from openenv.scenario import Scenario
+from openenv.server.core import ServerCore
+from openenv.verifiers import VerifierSpec
+
+__all__ = ["HttpRoutes", "error_response", "read_body"]
+
+JSON = "application/json"
+
+
+class ResetRequest(BaseModel):
+    """What ``POST /reset`` takes; further fields are passed to the environment's ``reset``."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seed: int | None = Field(default=None, ge=0)
+    episode_id: str | None = Field(default=None, max_length=255)
+
+
+class StepRequest(BaseModel):
+    """What ``POST /step`` takes; further fields are passed to the environment's ``step`` where it names them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    action: dict[str, Any]
+    timeout_s: float | None = Field(default=None, gt=0)
+    request_id: str | None = Field(default=None, max_length=255)
+
+
+class StepResponse(BaseModel):
+    """What ``/reset`` and ``/step`` answer: all four keys, always."""
+
+    observation: dict[str, Any]
+    reward: float | None
+    done: bool
+    metadata: dict[str, Any] | None
+
+
+class VerifyRequest(BaseModel):
+    """What ``POST /sessions/{id}/verify`` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    response: str | None = Field(default=None, description="The agent's last words")
+    verifiers: list[VerifierSpec] | None = Field(default=None, description="Instead of the loaded scenario's")
+
+
+class QueryRequest(BaseModel):
+    """What ``POST /sessions/{id}/sql`` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: str
+
+
+class HttpRoutes:
+    """The routes of one server."""
+
+    def __init__(self, core: ServerCore) -> None:
+        self.core = core
+        self._actions: TypeAdapter[Any] = TypeAdapter(core.specification.action_type)
+
+    def register(self, router: APIRouter) -> None:
+        """Add every route."""
+        body = _body_schema
+        add = router.add_api_route
+        add("/reset", self.reset, methods=["POST"], tags=["Environment"], **body(ResetRequest, required=False))
+        add("/step", self.step, methods=["POST"], tags=["Environment"], **body(StepRequest))
+        add("/state", self.state, methods=["GET"], tags=["Environment"])
+        add("/sessions", self.create_session, methods=["POST"], status_code=201, tags=["Sessions"])
+        add("/sessions", self.list_sessions, methods=["GET"], tags=["Sessions"])
+        add("/sessions/{session_id}", self.show_session, methods=["GET"], tags=["Sessions"])
+        add("/sessions/{session_id}", self.close_session, methods=["DELETE"], tags=["Sessions"])
+        add("/sessions/{session_id}/scenario", self.load_scenario, methods=["POST"], tags=["Grading"], **body(Scenario))
+        add("/sessions/{session_id}/verify", self.verify, methods=["POST"], tags=["Grading"], **body(VerifyRequest))
+        add("/sessions/{session_id}/sql", self.query, methods=["POST"], tags=["Grading"], **body(QueryRequest))
+        add("/sessions/{session_id}/database", self.export, methods=["GET"], tags=["Grading"])
+
+    async def reset(self, request: Request) -> Response:
+        """Begin an episode: in the session that the request names, or in a world of its own that is closed again."""
+        connection, context = self._admit(request)
+        raw = await read_body(request, self.core.max_body_bytes)
+        body = _parse(ResetRequest, raw or b"{}")
+        return await self._play(Operation("reset", arguments=_sent(body)), connection, context, len(raw))
+
+    async def step(self, request: Request) -> Response:
+        """Do one action."""
+        connection, context = self._admit(request)
+        raw = await read_body(request, self.core.max_body_bytes)
+        value = _json(raw)
+        if self.core.specification.environment_type.bare_action and _is_bare(value):
+            value = {"action": value}
+        body = _validated(StepRequest, value)
+        try:
+            action = self._actions.validate_python(body.action)
+        except ValidationError as error:
+            raise _unprocessable(error, prefix=()) from None
+        extras = _sent(body)
+        del extras["action"]
+        return await self._play(Operation("step", action, extras), connection, context, len(raw))
+
+    async def state(self, request: Request) -> Response:
+        """Where the episode stands."""
+        connection, context = self._admit(request)
+        result = await self._run(Operation("state"), connection, context)
+        return Response(dump(result.value), media_type=JSON)
+
+    async def create_session(self, request: Request) -> Response:
+        """Open a session that lives until it is closed or nobody asked for it for the length of its lease."""
+        connection, context = self._admit(request)
+        world = self.core.specification.environment_type.world_name(context)
+        create = self.core.operation(Operation("create", SessionRequest(world_name=world)), connection, context)
+        result = await self.core.pipeline.run(create)
+        if result.error is not None:
+            raise result.error
+        made = {"session_id": result.session, "world": world, "lease_s": self.core.manager.lease_s}
+        return Response(dump(made), status_code=201, media_type=JSON)
+
+    async def list_sessions(self, request: Request) -> Response:
+        """The caller's sessions."""
+        connection, _ = self._admit(request)
+        sessions = [session.describe() for session in self.core.manager.visible(connection.principal)]
+        return Response(dump({"sessions": sessions}), media_type=JSON)
+
+    async def show_session(self, request: Request, session_id: str) -> Response:
+        """One of the caller's sessions."""
+        connection, _ = self._admit(request)
+        session = self.core.manager.session(session_id, connection.principal)
+        return Response(dump(session.describe()), media_type=JSON)
+
+    async def close_session(self, request: Request, session_id: str) -> Response:
+        """End a session; one that a socket is attached to ends when that socket does."""
+        connection, context = self._admit(request)
+        result = await self._run(Operation("close", session=session_id), connection, context)
+        return Response(dump(result.value), media_type=JSON)
+
+    async def load_scenario(self, request: Request, session_id: str) -> Response:
+        """Load a scenario into a session: its seed, its setup, its verifiers. Later resets keep it."""
+        connection, context = self._admit(request)
+        raw = await read_body(request, self.core.max_body_bytes)
+        operation = Operation("load_scenario", _parse(Scenario, raw), session=session_id)
+        return await self._play(operation, connection, context, len(raw))
+
+    async def verify(self, request: Request, session_id: str) -> Response:
+        """Grade the episode as it stands."""
+        connection, context = self._admit(request)
+        raw = await read_body(request, self.core.max_body_bytes)
+        body = _parse(VerifyRequest, raw or b"{}")
+        operation = Operation("verify", (body.response, body.verifiers), session=session_id)
+        result = await self._run(operation, connection, context)
+        return Response(dump(result.value), media_type=JSON)
+
+    async def query(self, request: Request, session_id: str) -> Response:
+        """Run one read-only query on a copy of the world's database."""
+        connection, context = self._admit(request)
+        raw = await read_body(request, self.core.max_body_bytes)
+        operation = Operation("query", _parse(QueryRequest, raw).query, session=session_id)
+        result = await self._run(operation, connection, context)
+        return Response(dump(result.value), media_type=JSON)
+
+    async def export(self, request: Request, session_id: str, at: str = "final") -> Response:
+        """The world's database as SQLite's bytes: as it is now (``at=final``) or as the episode began (``at=initial``)."""
+        connection, context = self._admit(request)
+        if at not in ("initial", "final"):
+            raise ValidationFailed(f"at={at!r} is neither 'initial' nor 'final'", field="at", example="final")
+        result = await self._run(Operation("export", at, session=session_id), connection, context)
+        return Response(result.value, media_type="application/vnd.sqlite3")
+
+    def _admit(self, request: Request) -> tuple[Connection, RequestContext]:
+        connection = self.core.connection("http", request.scope)
+        return connection, self.core.context(connection)
+
+    async def _run(self, operation: Operation, connection: Connection, context: RequestContext, size: int = 0) -> Result:
+        if operation.session is None:
+            session = await self.core.session_for(connection, context)
+            if isinstance(session, Result):
+                assert session.error is not None
+                raise session.error
+            operation.session = session
+        result = await self.core.pipeline.run(self.core.operation(operation, connection, context, size))
+        if result.error is not None:
+            raise result.error
+        return result
+
+    async def _play(self, operation: Operation, connection: Connection, context: RequestContext, size: int) -> Response:
+        result = await self._run(operation, connection, context, size)
+        observation = result.observation
+        assert observation is not None
+        reward = None if result.reward is None else float(result.reward)
+        metadata = dump(observation.metadata) if observation.metadata else b"null"
+        content = b'{"observation":%b,"reward":%b,"done":%b,"metadata":%b}' % (
+            body_of(observation),
+            number(reward),
+            b"true" if result.done else b"false",
+            metadata,
+        )
+        return Response(content, media_type=JSON)
+
+
+class Unprocessable(ValidationFailed):
+    """A body that FastAPI would refuse: answered as FastAPI does, with ``detail``."""
+
+
+def error_response(error: OpenEnvError) -> Response:
+    """A typed error as an HTTP answer."""
+    if isinstance(error, Unprocessable):
+        return Response(dump({"detail": error.errors}), status_code=422, media_type=JSON)
+    headers = {}
+    retry_after = getattr(error, "retry_after_s", None)
+    if retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(retry_after)))
+    if error.http_status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(dump({"error": error.body()}), status_code=error.http_status, headers=headers, media_type=JSON)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises `PayloadTooLarge` as soon as it is known to be longer than ``limit`` bytes."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"the body is longer than {limit} bytes", hint="Send less.")
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except json.JSONDecodeError as error:
+        place, reason = error.pos, error.msg
+    except (RecursionError, ValueError) as error:
+        place, reason = 0, str(error)
+    detail = {"type": "json_invalid", "loc": ["body", place], "msg": "JSON decode error", "input": {}, "ctx": {"error": reason}}
+    raise Unprocessable("the body is not JSON", errors=[detail])
+
+
+def _parse(model: type[Any], raw: bytes) -> Any:
+    return _validated(model, _json(raw))
+
+
+def _validated(model: type[Any], value: Any) -> Any:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _unprocessable(error, prefix=("body",)) from None
+
+
+def _unprocessable(error: ValidationError, *, prefix: tuple[str, ...]) -> Unprocessable:
+    errors = json.loads(error.json(include_url=False))
+    for one in errors:
+        one["loc"] = [*prefix, *one["loc"]]
+    return Unprocessable("the body does not fit", errors=errors)
+
+
+def _sent(body: BaseModel) -> dict[str, Any]:
+    """The fields that were in the body, as they were sent or validated; nothing that was not."""
+    values = {name: getattr(body, name) for name in body.model_fields_set if name in type(body).model_fields}
+    return values | (body.__pydantic_extra__ or {})
+
+
+def _is_bare(value: Any) -> bool:
+    return isinstance(value, dict) and "action" not in value
+
+
+def _body_schema(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """The body for ``/openapi.json``: the routes read it themselves, after a caller was let in."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    inlined = TypeAdapter(model).json_schema() if "$defs" not in schema else {"type": "object"}
+    return {"openapi_extra": {"requestBody": {"required": required, "content": {JSON: {"schema": inlined}}}}}

@@ -1,0 +1,61 @@
+"""What tells about a server: health, metadata, schemas, metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from pydantic import TypeAdapter
+
+from openenv.middleware.metrics import CONTENT_TYPE, Metrics
+from openenv.protocol.json import dump
+from openenv.server.core import ServerCore
+from openenv.server.http import JSON
+
+__all__ = ["Probes"]
+
+
+class Probes:
+    """The probing routes of one server."""
+
+    def __init__(self, core: ServerCore, metrics: Metrics | None) -> None:
+        self.core = core
+        self._metrics = metrics
+        specification = core.specification
+        self._schema = dump(
+            {
+                "action": TypeAdapter(specification.action_type).json_schema(),
+                "observation": specification.observation_type.model_json_schema(),
+                "state": specification.state_type.model_json_schema(),
+                "reset_observation": specification.observation_type.model_json_schema(),
+            }
+        )
+
+    def register(self, router: APIRouter) -> None:
+        """Add every route."""
+        add = router.add_api_route
+        add("/health", self.health, methods=["GET"], tags=["Server"])
+        add("/metadata", self.metadata, methods=["GET"], tags=["Server"])
+        add("/schema", self.schema, methods=["GET"], tags=["Server"])
+        add("/list_environments", self.list_environments, methods=["GET"], tags=["Server"])
+        if self._metrics is not None:
+            add("/metrics", self.metrics, methods=["GET"], tags=["Server"], response_class=Response)
+
+    async def health(self) -> dict[str, str]:
+        """Whether the server answers."""
+        return {"status": "healthy"}
+
+    async def metadata(self) -> Response:
+        """What the environment is."""
+        return Response(dump(self.core.specification.environment_type.get_metadata()), media_type=JSON)
+
+    async def schema(self) -> Response:
+        """The JSON Schemas of actions, observations and states."""
+        return Response(self._schema, media_type=JSON)
+
+    async def list_environments(self) -> list[str]:
+        """The environments served here."""
+        return list(self.core.names())
+
+    async def metrics(self) -> Response:
+        """Prometheus' text format."""
+        assert self._metrics is not None
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE)

@@ -1,0 +1,102 @@
+"""Running an application in uvicorn, with a shutdown that loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from openenv.errors import ConfigurationError
+from openenv.server.core import ServerCore
+
+__all__ = ["serve"]
+
+
+class _DrainingServer(uvicorn.Server):
+    """On SIGTERM or SIGINT: no new sessions, running steps end and are answered, then uvicorn's own shutdown.
+
+    A second signal does not wait.
+    """
+
+    def __init__(self, config: uvicorn.Config, core: ServerCore, patience_s: float) -> None:
+        super().__init__(config)
+        self._core = core
+        self._patience_s = patience_s
+        self._draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._draining is not None or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        loop = asyncio.get_running_loop()
+        self._draining = loop.create_task(self._drain(sig, frame))
+
+    async def _drain(self, sig: int, frame: FrameType | None) -> None:
+        await self._core.drain(patience_s=self._patience_s)
+        super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        loop = asyncio.get_running_loop()
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, RuntimeError):
+                loop.add_signal_handler(sig, self.handle_exit, sig, None)
+
+
+def serve(
+    app: Any,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    log_level: str = "warning",
+    drain_s: float = 30.0,
+    max_frame_bytes: int = 16 * 1024 * 1024,
+) -> None:
+    """Serve an application made by `create_app` until a signal ends it.
+
+    Args:
+        app: The application.
+        host: The address to listen on.
+        port: The port; 0 takes a free one. The line ``serving NAME on URL`` on standard error tells which.
+        log_level: uvicorn's.
+        drain_s: How long running steps may take to end after SIGTERM.
+        max_frame_bytes: The longest WebSocket frame; a longer one closes its socket with 1009.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on, or ``app`` is none of ours.
+    """
+    core = getattr(getattr(app, "state", None), "openenv", None)
+    if not isinstance(core, ServerCore):
+        raise ConfigurationError("this application was not made by openenv.create_app", hint="Serve it with uvicorn.")
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level=log_level,
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=max_frame_bytes,
+        ws_per_message_deflate=False,
+    )
+    try:
+        listening = socket.create_server((host, port), family=_family(host), backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}", hint="Choose another --port, or 0 for a free one."
+        ) from None
+    address = f"[{host}]" if ":" in host else host
+    bound = listening.getsockname()[1]
+    principal = "all scopes to everyone (no authentication is configured)"
+    sys.stderr.write(f"serving {core.specification.name} on http://{address}:{bound}, with {principal}\n")
+    sys.stderr.flush()
+    _DrainingServer(config, core, drain_s).run(sockets=[listening])
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
