@@ -33,7 +33,7 @@ def problems(summary: dict[str, Any]) -> list[str]:
     for pair in pairs:
         explicit, natural = pair["explicit"], pair["natural"]
         if explicit["passed"] != explicit["total"] or natural["passed"] != 0:
-            found.append(f"first-match should solve pair {pair['pair']} only where the identifier is given: {explicit}, {natural}")
+            found.append(f"first-match should solve pair {pair['pair']} only where the id is given: {explicit}, {natural}")
     return found
 
 
