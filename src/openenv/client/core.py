@@ -270,7 +270,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
                 self._socket, self._lost = None, socket.lost
             raise
         except BaseException:
-            self._socket, self._lost = None, socket.lost
+            self._socket, self._lost = None, socket.lost or "a call was interrupted"
             raise
 
     def _turn(self) -> asyncio.Lock:

@@ -119,13 +119,14 @@ class Socket:
 
     def _accept(self, kind: str, data: dict[str, Any], expected: str, sent: bool) -> dict[str, Any]:
         if kind == "error":
-            error = frames.server_error(data)
             if not sent:
                 # The server had closed before the question: this is its reason.
                 self.stale = True
-                lost = self._lose(f"the server closed the connection: {error.message} (code: {error.code})")
-                raise error if self.fresh else lost
-            raise error
+                self._lose(f"the server closed the connection: {data.get('message')} (code: {data.get('code')})")
+                if not self.fresh:
+                    raise session_lost(self.lost or "")
+            # Raised where it is made: a local name would tie error, traceback and frame into a cycle.
+            raise frames.server_error(data)
         if not sent or kind != expected:
             raise self._lose(f"the server sent a frame of type {kind!r} where {expected!r} was due")
         self.fresh = False
