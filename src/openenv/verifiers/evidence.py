@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,7 +44,7 @@ class AllowedChange(BaseModel):
         default_factory=dict, description="Values the row must have (after the change; before it, for a delete)"
     )
     columns: list[str] | None = Field(default=None, description="The only columns that an update may change")
-    max_rows: int | None = Field(default=None, description="How many rows at the most")
+    max_rows: Annotated[int, Field(ge=0)] | None = Field(default=None, description="How many rows at the most")
 
 
 @dataclass(slots=True)
