@@ -1,0 +1,141 @@
+"""A chat endpoint that speaks OpenAI's ``/chat/completions``: one request, tried again where that can help."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from openenv.evaluation.agents.base import EndpointFailed
+
+__all__ = ["ChatEndpoint", "Completion"]
+
+log = logging.getLogger("openenv.evaluation.agents")
+
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+LONGEST_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's message and the tokens that it took."""
+
+    message: dict[str, Any]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class ChatEndpoint:
+    """Asks a model. The key is sent to the endpoint and shown nowhere: it is cut out of every error."""
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 120.0,
+        attempts: int = 6,
+        pause_s: float = 1.0,
+    ) -> None:
+        self.model = model
+        self._url = base_url.rstrip("/") + "/chat/completions"
+        self._key = api_key
+        self._attempts = attempts
+        self._pause_s = pause_s
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
+        self._http = httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=not _is_loopback(base_url))
+
+    def __repr__(self) -> str:
+        return f"ChatEndpoint({self._url!r}, model={self.model!r})"
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def complete(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> Completion:
+        """Ask for the next message.
+
+        Answers that ask for patience (408, 409, 425, 429, 5xx), timeouts and broken connections are tried again with growing
+        pauses, or with the pause that the endpoint asks for. Raises `EndpointFailed` when that did not help.
+        """
+        body: dict[str, Any] = {"model": self.model, "messages": list(messages)}
+        if tools:
+            body |= {"tools": list(tools), "tool_choice": "auto"}
+        content = json.dumps(body)
+        failure = ""
+        for attempt in range(self._attempts):
+            if attempt:
+                log.info("%s: trying again (%d of %d) after: %s", self._url, attempt + 1, self._attempts, failure)
+            asked: float | None = None
+            try:
+                answer = await self._http.post(self._url, content=content)
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise self._failed(str(error), hint="--base-url is the part before /chat/completions.") from None
+            except httpx.RequestError as error:
+                failure = f"{type(error).__name__}: {error}"
+            else:
+                if answer.status_code < 300:
+                    return self._read(answer)
+                failure = f"HTTP {answer.status_code}: {answer.text[:300]}"
+                if answer.status_code not in _RETRIED:
+                    raise self._failed(failure, hint=_advice(answer.status_code))
+                asked = _seconds(answer.headers.get("retry-after"))
+            if attempt + 1 < self._attempts:
+                await asyncio.sleep(asked if asked is not None else self._pause(attempt))
+        raise self._failed(f"{self._attempts} attempts, the last one: {failure}")
+
+    def _pause(self, attempt: int) -> float:
+        longest: float = min(LONGEST_PAUSE_S, self._pause_s * 2**attempt)
+        return longest * random.uniform(0.5, 1.0)
+
+    def _read(self, answer: httpx.Response) -> Completion:
+        try:
+            body = answer.json()
+            message = body["choices"][0]["message"]
+            usage = body.get("usage") or {}
+            if not isinstance(message, dict):
+                raise TypeError("the message is not an object")
+            return Completion(message, _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise self._failed(f"the answer is no chat completion ({error}): {answer.text[:300]}") from None
+
+    def _failed(self, what: str, *, hint: str | None = None) -> EndpointFailed:
+        if self._key:
+            what = what.replace(self._key, "[key]")
+        return EndpointFailed(f"{self._url}: {what}", hint=hint)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return min(LONGEST_PAUSE_S, max(0.0, float(text))) if text else None
+    except ValueError:
+        return None
+
+
+def _advice(status: int) -> str | None:
+    return {
+        401: "Check the API key: --api-key-env names the variable that holds it.",
+        403: "The key may not use this model.",
+        404: "Check --base-url and --model.",
+    }.get(status)
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
