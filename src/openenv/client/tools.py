@@ -51,7 +51,9 @@ class ToolClient(EnvClient[ActionT, ObservationT, StateT]):
         if self._tools is None or not use_cache:
             result = await self._call("tools/list", {})
             listed = result.get("tools") if isinstance(result, dict) else None
-            self._tools = [_tool(item) for item in listed or ()]
+            if not isinstance(listed, list):
+                raise ServerError("The answer to tools/list has no list of tools", code="INTERNAL_ERROR")
+            self._tools = [_tool(item) for item in listed]
         return list(self._tools)
 
     @awaited
@@ -152,10 +154,11 @@ def _error_without_code(number: Any, message: str, details: Mapping[str, Any]) -
 
 def _tool(item: Any) -> Tool:
     """A listed tool, with its schema spelled either way that OpenEnv's servers spell it."""
-    known = item if isinstance(item, dict) else {}
-    schema = known.get("inputSchema", known.get("input_schema"))
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        raise ServerError("The answer to tools/list has a tool without a name", code="INTERNAL_ERROR")
+    schema = item.get("inputSchema", item.get("input_schema"))
     return Tool(
-        name=frames.text_of(known.get("name"), ""),
-        description=frames.text_of(known.get("description"), ""),
+        name=item["name"],
+        description=frames.text_of(item.get("description"), ""),
         input_schema=schema if isinstance(schema, dict) else {},
     )
