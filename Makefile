@@ -36,4 +36,4 @@ lock: setup ## Resolve requirements/*.txt anew (LOCK_ARGS="--upgrade" or package
 	@UV=.venv/bin/uv scripts/lock.sh $(LOCK_ARGS)
 
 clean: ## Remove what the targets made
-	rm -rf .venv benchmarks/.venv-reference benchmarks/results runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv benchmarks/.venv-reference benchmarks/results runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
