@@ -92,6 +92,7 @@ def without_code(number: int, message: str, data: Any = None) -> dict[str, Any]:
         (error_of("SESSION_ERROR", -32602), ServerError, "SESSION_ERROR"),
         (without_code(-32603, "Unknown tool: 'x'"), ToolNotFound, "TOOL_NOT_FOUND"),
         (without_code(-32603, "Error calling tool 'x': boom"), ToolFailed, "EXECUTION_ERROR"),
+        (without_code(-32603, "1 validation error for call[add]"), InvalidArguments, "INVALID_ARGUMENTS"),
         (without_code(-32602, "Missing 'name' in params"), InvalidArguments, "INVALID_ARGUMENTS"),
         (without_code(-32603, "Environment does not support MCP"), ServerError, "UNSUPPORTED"),
         (without_code(-32601, "Method not found: x", {"a": 1}), ServerError, "INTERNAL_ERROR"),

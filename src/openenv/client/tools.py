@@ -145,7 +145,7 @@ def _error_without_code(number: Any, message: str, details: Mapping[str, Any]) -
         return ToolNotFound(message, hint="list_tools() names the tools that there are.")
     if "does not support MCP" in message:
         return ServerError(message, code="UNSUPPORTED", details=details)
-    if number == _INVALID_PARAMS:
+    if number == _INVALID_PARAMS or "validation error" in message:
         return InvalidArguments(message, details=details)
     if number == _TOOL_RAISED:
         return ToolFailed(message, code="EXECUTION_ERROR", details=details)
