@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 import openenv
 from openenv.version import __version__
 from tests.support.processes import ROOT
@@ -81,6 +83,25 @@ def test_locks_agree_with_each_other() -> None:
     versions = [dict(re.findall(r"^(\S+)==(\S+)", path.read_text(), re.MULTILINE)) for path in LOCKS[:2]]
     demo, dev = versions
     assert {name: dev.get(name) for name in demo} == demo
+
+
+def test_locks_hold_what_the_projects_ask_for() -> None:
+    def asked(project: Path, *groups: str) -> list[str]:
+        value = tomllib.loads(project.read_text())
+        return value["project"].get("dependencies", []) + [line for name in groups for line in value["dependency-groups"][name]]
+
+    everything = asked(ROOT / "pyproject.toml", "dev", "bench", "build")
+    for env in ENVIRONMENTS:
+        everything += asked(env / "pyproject.toml")
+    demonstrated = asked(ROOT / "pyproject.toml", "build")
+    if (ROOT / "envs" / "calendar_env" / "pyproject.toml").exists():
+        demonstrated += asked(ROOT / "envs" / "calendar_env" / "pyproject.toml")
+
+    for lock, lines in (("dev.txt", everything), ("demo.txt", demonstrated)):
+        pinned = dict(re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements" / lock).read_text(), re.MULTILINE))
+        for requirement in map(Requirement, lines):
+            if not requirement.name.startswith("openenv"):
+                assert requirement.specifier.contains(pinned.get(requirement.name, "0")), f"{lock}: {requirement}; run: make lock"
 
 
 def test_the_version_is_the_newest_heading_of_the_changelog() -> None:
