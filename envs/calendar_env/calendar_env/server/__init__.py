@@ -1,0 +1,1 @@
+"""The Calendar Gym as an application."""

@@ -1,0 +1,1 @@
+"""The Calendar Gym's typed client."""
