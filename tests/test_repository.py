@@ -88,7 +88,8 @@ def test_locks_agree_with_each_other() -> None:
 def test_locks_hold_what_the_projects_ask_for() -> None:
     def asked(project: Path, *groups: str) -> list[str]:
         value = tomllib.loads(project.read_text())
-        return value["project"].get("dependencies", []) + [line for name in groups for line in value["dependency-groups"][name]]
+        grouped = [line for name in groups for line in value["dependency-groups"][name]]
+        return [*value["project"].get("dependencies", ()), *grouped]
 
     everything = asked(ROOT / "pyproject.toml", "dev", "bench", "build")
     for env in ENVIRONMENTS:
