@@ -148,14 +148,10 @@ def test_functions_are_short() -> None:
     assert long == {}
 
 
-def test_modules_with_functions_or_classes_postpone_annotations() -> None:
-    def defines(path: Path) -> bool:
-        definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-        return any(isinstance(node, definitions) for node in ast.walk(ast.parse(path.read_text())))
-
+def test_modules_with_functions_postpone_annotations() -> None:
     without = [
         str(path.relative_to(ROOT))
         for path in python_files()
-        if defines(path) and "from __future__ import annotations" not in path.read_text()
+        if any(functions(path)) and "from __future__ import annotations" not in path.read_text()
     ]
     assert without == []
