@@ -41,7 +41,9 @@ def made(value: dict[str, Any] | None, event_id: str) -> str | None:
                 "conferenceSolutionKey": {"type": "hangoutsMeet"},
                 "status": {"statusCode": "success"},
             },
-            "entryPoints": [{"entryPointType": "video", "uri": f"https://meet.google.com/{code}", "label": f"meet.google.com/{code}"}],
+            "entryPoints": [
+                {"entryPointType": "video", "uri": f"https://meet.google.com/{code}", "label": f"meet.google.com/{code}"}
+            ],
             "conferenceSolution": {"key": {"type": "hangoutsMeet"}, "name": "Google Meet"},
             "conferenceId": code,
         }

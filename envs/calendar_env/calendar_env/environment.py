@@ -23,7 +23,7 @@ from openenv.environment import Context, Execution
 from openenv.errors import OpenEnvError, Unauthenticated, ValidationFailed
 from openenv.operation import RequestContext
 from openenv.tools import ToolOutcome
-from openenv.tools.environment import outcome_from, tool_error
+from openenv.tools.environment import outcome_from
 from openenv.types import Action, EnvironmentMetadata, ToolError
 
 DATA_DIRECTORY_VARIABLE: Final = "OPENENV_CALENDAR_DATA"
@@ -91,9 +91,7 @@ class CalendarEnvironment(AllCalendarTools):
             version="0.1.0",
         )
 
-    def reset(
-        self, *, seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None, context: Context
-    ) -> CalendarObservation:
+    def reset(self, *, seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None, context: Context) -> CalendarObservation:
         """Bring the seed world back, also in a shared database. The seed decides the identifiers of what is made later."""
         user = self._authenticate(context)
         self.store.reset(seed or 0)
@@ -194,9 +192,7 @@ class CalendarEnvironment(AllCalendarTools):
         return outcome_from(self.tools, observation.tool_used, observation.tool_result, error)
 
     def _listed(self) -> list[dict[str, Any]]:
-        return [
-            {"name": one.name, "description": one.description, "inputSchema": one.arguments.schema} for one in self.tools
-        ]
+        return [{"name": one.name, "description": one.description, "inputSchema": one.arguments.schema} for one in self.tools]
 
     def _authenticate(self, context: Context) -> User:
         token = context.header(TOKEN_HEADER)
@@ -206,7 +202,7 @@ class CalendarEnvironment(AllCalendarTools):
             raise Unauthenticated(
                 f"The access token {what}",
                 field=TOKEN_HEADER,
-                hint=f"Send a user's token in the header {TOKEN_HEADER}; `openenv envs calendar --tokens` lists the seed world's.",
+                hint=f"Send a user's token in {TOKEN_HEADER}; `openenv envs calendar --tokens` lists the seed world's.",
             )
         return user
 

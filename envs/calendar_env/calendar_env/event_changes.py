@@ -102,7 +102,6 @@ class EventWriter:
             "rule_change": stamp.change,
             "change": stamp.change,
         }
-        # A select names the event's own transparency, not that of the copy which it was read from.
         own = self.store.insert("events", made)
         self.guests.duplicate(key, own, made["event_id"], suffix)
         return self.again(own, row["on_calendar"])
@@ -217,7 +216,9 @@ class EventWriter:
         for guest in given:
             email = guest["email"].lower()
             if email in wanted and wanted[email]["user_id"] == owner:
-                wanted[email] |= {name: guest[name] for name in ("response_status", "comment", "additional_guests") if name in guest}
+                wanted[email] |= {
+                    name: guest[name] for name in ("response_status", "comment", "additional_guests") if name in guest
+                }
             elif email not in wanted and not only_answer:
                 if not (row["guests_can_invite_others"] or row["guests_can_modify"]):
                     raise for_organizers(row)
@@ -316,7 +317,7 @@ class EventWriter:
     def clear(self, calendar_id: str) -> None:
         """Delete every event of a calendar: its own for everyone, invitations by declining them."""
         stamp = self.store.stamp()
-        gone = {"status": "cancelled", "updated": stamp.now, "change": stamp.change}
+        gone: dict[str, Any] = {"status": "cancelled", "updated": stamp.now, "change": stamp.change}
         self.store.update("events", gone, "calendar_id = ? AND status <> 'cancelled'", calendar_id)
         owner = self.store.value("SELECT owner_id FROM calendars WHERE calendar_id = ?", calendar_id)
         sql = """SELECT event_key FROM event_copies JOIN events USING (event_key)
@@ -331,7 +332,7 @@ class EventWriter:
         key = one.row["event_key"]
         for row in self.store.rows("SELECT event_key, event_id FROM events WHERE event_key = ? OR series_key = ?", key, key):
             self.guests.move_copy(row["event_key"], row["event_id"], source, target)
-        changed = {"calendar_id": target.id, "organizer_email": email, "organizer_name": name}
+        changed: dict[str, Any] = {"calendar_id": target.id, "organizer_email": email, "organizer_name": name}
         changed |= {"updated": stamp.now, "change": stamp.change}
         self.store.update("events", changed, "event_key = ? OR series_key = ?", key, key)
 
@@ -351,7 +352,7 @@ def for_organizers(row: Row) -> CalendarError:
     return denied(
         "forbiddenForNonOrganizer",
         "Shared properties can only be changed by the organizer of the event.",
-        hint=f"The organizer is {row['organizer_email']}. A guest may change the own response, colour, reminders and transparency.",
+        hint=f"The organizer is {row['organizer_email']}; a guest may change the own response, colour and reminders.",
         location="eventId",
     )
 

@@ -70,7 +70,16 @@ class EventQuery:
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters that have to stay the same from page to page."""
-        more = (self.window, self.order, self.i_cal_uid, self.private, self.shared, self.text, self.updated_min, self.show_deleted)
+        more = (
+            self.window,
+            self.order,
+            self.i_cal_uid,
+            self.private,
+            self.shared,
+            self.text,
+            self.updated_min,
+            self.show_deleted,
+        )
         return self.lasting | {"more": repr(more)}
 
 
@@ -126,10 +135,8 @@ class _Listing:
         for row in self.rows:
             if self._knows(row) and (row["recurrence"] is None or not self.query.single):
                 continue
-            if row["recurrence"] is not None:
-                found = self._of_series(row)
-            else:
-                found = self._of_one(row, series.get(row["series_key"]))
+            is_series = row["recurrence"] is not None
+            found = self._of_series(row) if is_series else self._of_one(row, series.get(row["series_key"]))
             yield from (one for one in found if self._matches(one))
 
     def _knows(self, row: Row) -> bool:
@@ -142,9 +149,9 @@ class _Listing:
             return
         exceptions = self.exceptions.get(row["event_key"], ())
         if not self.query.single:
-            if self.query.window.low is None and self.query.window.high is None:
-                yield stored(row)
-            elif next(expanded(row, (), self.query.window, self.now, self.zone), None) is not None:
+            if (self.query.window.low is None and self.query.window.high is None) or next(
+                expanded(row, (), self.query.window, self.now, self.zone), None
+            ) is not None:
                 yield stored(row)
             return
         if self._knows(row):

@@ -25,9 +25,7 @@ _GUEST_FLAGS = (
 class EventView:
     """Shows the events of one calendar to one user."""
 
-    def __init__(
-        self, store: Store, user: User, access: Access, zone: ZoneInfo, max_attendees: int | None = None
-    ) -> None:
+    def __init__(self, store: Store, user: User, access: Access, zone: ZoneInfo, max_attendees: int | None = None) -> None:
         self.store = store
         self.user = user
         self.access = access
@@ -89,9 +87,7 @@ class EventView:
             "htmlLink": self._link(one),
             "created": stamp_text(row["created"]),
             "updated": stamp_text(row["updated"]),
-            **given(
-                summary=row["summary"], description=row["description"], location=row["location"], colorId=row["color_id"]
-            ),
+            **given(summary=row["summary"], description=row["description"], location=row["location"], colorId=row["color_id"]),
             "creator": self._person(row["creator_email"], is_self=row["creator_email"] == self._self_email),
             "organizer": self._person(row["organizer_email"], row["organizer_name"], is_self=on_main),
             "start": self._time(one, "start"),

@@ -12,8 +12,12 @@ from calendar_env import times
 from calendar_env.colors import EVENT_COLORS
 from calendar_env.google_errors import Invalid, invalid, required
 from calendar_env.recurrence import InvalidRecurrence, series
+from calendar_env.storage.store import Row
 from calendar_env.times import day_text, from_utc_text, parse_date, parse_date_time, utc_text
 from calendar_env.tools.payload import EventTime, Reminders
+
+Columns = Mapping[str, Any] | Row
+"""Columns by name: what is to be written, or what is stored."""
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,189}", re.ASCII)
 _TYPE_OF_PROPERTIES: Final = {
@@ -29,20 +33,18 @@ _KNOWN_PROPERTIES: Final[Mapping[str, frozenset[str]]] = {
     "birthdayProperties": frozenset({"contact", "type", "customTypeName"}),
 }
 _VALUES: Final[Mapping[str, frozenset[str]]] = {
-    "autoDeclineMode": frozenset(
-        {"declineNone", "declineAllConflictingInvitations", "declineOnlyNewConflictingInvitations"}
-    ),
+    "autoDeclineMode": frozenset({"declineNone", "declineAllConflictingInvitations", "declineOnlyNewConflictingInvitations"}),
     "chatStatus": frozenset({"available", "doNotDisturb"}),
 }
 _WORKING_TYPES: Final = frozenset({"homeOffice", "customLocation", "officeLocation"})
 
-FLAGS: Final = {
+FLAGS: Final[Mapping[str, tuple[str, Any]]] = {
     "guestsCanInviteOthers": ("guests_can_invite_others", 1),
     "guestsCanModify": ("guests_can_modify", 0),
     "guestsCanSeeOtherGuests": ("guests_can_see_other_guests", 1),
     "anyoneCanAddSelf": ("anyone_can_add_self", 0),
 }
-_PLAIN: Final = {
+_PLAIN: Final[Mapping[str, tuple[str, Any]]] = {
     "summary": ("summary", None),
     "description": ("description", None),
     "location": ("location", None),
@@ -117,8 +119,8 @@ def _moment(field: str, given: EventTime, calendar_zone: str) -> tuple[datetime,
     try:
         moment = parse_date_time(given.dateTime)
     except ValueError as error:
-        example = "2026-01-15T14:00:00-05:00"
-        raise invalid(f"{field}.dateTime", f"Invalid value for {field}.dateTime: {error}", example=example) from None
+        moment_example = "2026-01-15T14:00:00-05:00"
+        raise invalid(f"{field}.dateTime", f"Invalid value for {field}.dateTime: {error}", example=moment_example) from None
     if moment.tzinfo is None:
         if named is None:
             raise required(
@@ -155,24 +157,20 @@ def check_recurrence(lines: list[str], times_of: Mapping[str, Any]) -> None:
         if not series(tuple(lines), from_utc_text(times_of["start_datetime"]), zone).any:
             raise InvalidRecurrence("it has no occurrence")
     except InvalidRecurrence as error:
-        raise invalid(
-            "recurrence", f"Invalid recurrence rule: {error}", example=["RRULE:FREQ=WEEKLY;COUNT=4;BYDAY=MO"]
-        ) from None
+        raise invalid("recurrence", f"Invalid recurrence rule: {error}", example=["RRULE:FREQ=WEEKLY;COUNT=4;BYDAY=MO"]) from None
 
 
-def shared_columns(fields: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def shared_columns(fields: Mapping[str, Any], known: Columns | None = None) -> dict[str, Any]:
     """The columns of what all copies share, apart from times, recurrence and attendees. ``None`` clears.
 
     Args:
         known: The stored row, where extended properties are merged into what is there.
     """
     columns: dict[str, Any] = {}
-    for name, (column, default) in _PLAIN.items():
+    for name, (column, default) in {**_PLAIN, **FLAGS}.items():
         if name in fields:
-            columns[column] = default if fields[name] is None else fields[name]
-    for name, (column, default) in FLAGS.items():
-        if name in fields:
-            columns[column] = default if fields[name] is None else int(fields[name])
+            value = default if fields[name] is None else fields[name]
+            columns[column] = int(value) if isinstance(value, bool) else value
     if "extendedProperties" in fields:
         shared = _properties(fields["extendedProperties"])[1]
         columns |= _merged("shared_properties", shared, known)
@@ -180,13 +178,13 @@ def shared_columns(fields: Mapping[str, Any], known: Mapping[str, Any] | None = 
         columns["source"] = _source(fields["source"])
     if "attachments" in fields and fields.get("supportsAttachments"):
         columns["attachments"] = _attachments(fields["attachments"])
-    given = {name: fields[name] for name in _TYPE_OF_PROPERTIES if fields.get(name) is not None}
-    if given:
-        columns["type_properties"] = json.dumps({name: _checked(name, value) for name, value in given.items()})
+    properties = {name: _checked(name, fields[name]) for name in _TYPE_OF_PROPERTIES if fields.get(name) is not None}
+    if properties:
+        columns["type_properties"] = json.dumps(properties)
     return columns
 
 
-def copy_columns(fields: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def copy_columns(fields: Mapping[str, Any], known: Columns | None = None) -> dict[str, Any]:
     """The columns of what is private to one calendar."""
     columns: dict[str, Any] = {}
     if "colorId" in fields:
@@ -202,7 +200,7 @@ def copy_columns(fields: Mapping[str, Any], known: Mapping[str, Any] | None = No
     return columns
 
 
-def check_type(event_type: str, columns: Mapping[str, Any], *, on_primary: bool, properties: Mapping[str, Any]) -> None:
+def check_type(event_type: str, columns: Columns, *, on_primary: bool, properties: Mapping[str, Any]) -> None:
     """Refuse a status event in the wrong place or shape. Raises 400."""
     for name in properties:
         wanted = _TYPE_OF_PROPERTIES[name]
@@ -217,9 +215,7 @@ def check_type(event_type: str, columns: Mapping[str, Any], *, on_primary: bool,
         raise Invalid(f"An event of the type {event_type} cannot be all-day", reason=reason, location="start")
     if event_type == "workingLocation" and "workingLocationProperties" not in properties:
         example = {"type": "homeOffice", "homeOffice": {}}
-        raise Invalid(
-            "A working location says where", reason=reason, location="workingLocationProperties", example=example
-        )
+        raise Invalid("A working location says where", reason=reason, location="workingLocationProperties", example=example)
 
 
 def is_email(text: str) -> bool:
@@ -227,7 +223,7 @@ def is_email(text: str) -> bool:
     return _EMAIL.fullmatch(text) is not None
 
 
-def _merged(column: str, given: Mapping[str, str | None] | None, known: Mapping[str, Any] | None) -> dict[str, Any]:
+def _merged(column: str, given: Mapping[str, str | None] | None, known: Columns | None) -> dict[str, Any]:
     """Properties merge by key, and ``None`` removes one."""
     if given is None:
         return {}
@@ -269,7 +265,9 @@ def _source(value: Any) -> str | None:
         return None
     url = value.get("url") if set(value) <= {"title", "url"} else None
     if not isinstance(url, str) or not re.match(r"https?://", url) or len(url) > 2048:
-        raise invalid("source.url", "source has a title and an http or https url", example={"title": "Ticket", "url": "https://example.com"})
+        raise invalid(
+            "source.url", "source has a title and an http or https url", example={"title": "Ticket", "url": "https://example.com"}
+        )
     return json.dumps({"title": str(value.get("title", ""))[:1024], "url": url})
 
 
@@ -296,5 +294,3 @@ def _checked(name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
     if len(json.dumps(value)) > 8192:
         raise invalid(name, f"{name} is too long", hint="Keep it below 8 kB.")
     return value
-
-

@@ -27,9 +27,7 @@ class CalendarError(ToolFailed):
         example: Any = None,
     ) -> None:
         details = {"google": envelope(self.http_status, message, reason, domain, location, location_type)}
-        super().__init__(
-            message, code=self.default_code, field=location, hint=hint, example=example, details=details
-        )
+        super().__init__(message, code=self.default_code, field=location, hint=hint, example=example, details=details)
         self.reason = reason
 
 
@@ -101,7 +99,9 @@ def denied(reason: str, message: str, *, hint: str | None = None, location: str 
 
 def deleted(location: str) -> Gone:
     """Deleting what is deleted."""
-    return Gone("Resource has been deleted", reason="deleted", location=location, hint="It was deleted before; nothing is left to do.")
+    return Gone(
+        "Resource has been deleted", reason="deleted", location=location, hint="It was deleted before; nothing is left to do."
+    )
 
 
 def with_envelope(error: OpenEnvError) -> OpenEnvError:

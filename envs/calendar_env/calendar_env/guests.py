@@ -74,9 +74,7 @@ class Guests:
         names = ("email", "user_id", *_COLUMNS)
         return [[guest[name] for name in names] for guest in wanted] == [[guest[name] for name in names] for guest in known]
 
-    def replace(
-        self, key: int, event_id: str, attendees: Sequence[Mapping[str, Any]], *, invite: bool = True
-    ) -> None:
+    def replace(self, key: int, event_id: str, attendees: Sequence[Mapping[str, Any]], *, invite: bool = True) -> None:
         """Set an event's attendees; who is new gets a copy, who is gone loses it."""
         before = {guest["user_id"] for guest in self.of(key)}
         self.store.execute("DELETE FROM attendees WHERE event_key = ?", key)
@@ -148,15 +146,15 @@ class Guests:
         old = self.store.row("SELECT * FROM event_copies WHERE event_key = ? AND calendar_id = ?", key, source.id)
         assert old is not None
         private = {name: old[name] for name in ("color_id", "transparency", "reminders", "private_properties")}
-        stays = source.calendar["is_primary"] and any(
-            guest["user_id"] == source.calendar["owner_id"] for guest in self.of(key)
-        )
+        stays = source.calendar["is_primary"] and any(guest["user_id"] == source.calendar["owner_id"] for guest in self.of(key))
         self._mark(key, source.id, cancelled=int(not stays))
         self.add_copy(key, target.id, event_id, private)
 
     def _mark(self, key: int, calendar_id: str, *, cancelled: int) -> None:
         change = {"cancelled": cancelled, "change": self.store.stamp().change}
-        self.store.update("event_copies", change, "event_key = ? AND calendar_id = ? AND cancelled <> ?", key, calendar_id, cancelled)
+        self.store.update(
+            "event_copies", change, "event_key = ? AND calendar_id = ? AND cancelled <> ?", key, calendar_id, cancelled
+        )
 
     def _primary(self, user_id: str) -> str:
         found: str = self.store.value("SELECT calendar_id FROM calendars WHERE owner_id = ? AND is_primary", user_id)

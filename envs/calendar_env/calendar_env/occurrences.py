@@ -116,8 +116,8 @@ def occurrence_of(row: Row, start: datetime) -> Occurrence:
     begin, end = utc_text(start), utc_text(start + length)
     all_day = row["start_date"] is not None
     made = f"{row['copy_id']}_{instance_suffix(begin, all_day=all_day)}"
-    days = (begin[:10], end[:10]) if all_day else (None, None)
-    return Occurrence(row, made, begin, end, *days, original=begin, virtual=True)
+    first, last = (begin[:10], end[:10]) if all_day else (None, None)
+    return Occurrence(row, made, begin, end, first, last, original=begin, virtual=True)
 
 
 def instance_suffix(original: str, *, all_day: bool) -> str:

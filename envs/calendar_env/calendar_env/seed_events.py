@@ -163,7 +163,9 @@ ALICE_OTHERS = (
         event_type="focusTime",
         properties={"focusTimeProperties": {"autoDeclineMode": "declineNone", "chatStatus": "doNotDisturb"}},
     ),
-    SeedEvent("offsite0120", "alice-primary", "Leadership Offsite", "2026-01-20", "2026-01-22", (alice, dave), location="Hudson Lodge"),
+    SeedEvent(
+        "offsite0120", "alice-primary", "Leadership Offsite", "2026-01-20", "2026-01-22", (alice, dave), location="Hudson Lodge"
+    ),
     SeedEvent("teamlunch0116", "alice-team", "Team Lunch", "2026-01-16T12:00", "2026-01-16T13:30", (alice, bob, carol, dave)),
     SeedEvent(
         "retro",

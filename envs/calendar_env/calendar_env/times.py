@@ -101,4 +101,3 @@ def day_start(day: date, in_zone: ZoneInfo) -> datetime:
 def stamp_text(instant_text: str) -> str:
     """A stored instant as ``created`` and ``updated`` show it, with milliseconds."""
     return instant_text[:-1] + ".000Z"
-

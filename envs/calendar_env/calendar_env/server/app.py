@@ -26,9 +26,7 @@ def create_calendar_app(
         options: What `openenv.server.create_app` takes besides: middleware, limits.
     """
     factory = functools.partial(CalendarEnvironment, reward=reward, data_directory=data_directory)
-    return create_app(
-        factory, CalendarAction, CalendarObservation, env_name="calendar", state_type=CalendarState, **options
-    )
+    return create_app(factory, CalendarAction, CalendarObservation, env_name="calendar", state_type=CalendarState, **options)
 
 
 app = create_calendar_app()

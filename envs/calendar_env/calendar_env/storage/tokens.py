@@ -23,7 +23,7 @@ ItemT = TypeVar("ItemT")
 class Traversal:
     """One list call: which changes are wanted, where the page begins, and what its tokens are made of."""
 
-    list: str
+    name: str
     digest: str
     lasting_digest: str
     since: int | None
@@ -39,8 +39,8 @@ class Traversal:
         shown = rest[:size]
         if len(rest) > size:
             position = {"a": list(shown[-1][0]), "b": self.began, "s": self.since}
-            return [item for _, item in shown], {"nextPageToken": _encode("p", self.list, self.digest, position)}
-        return [item for _, item in shown], {"nextSyncToken": _encode("s", self.list, self.lasting_digest, {"b": self.began})}
+            return [item for _, item in shown], {"nextPageToken": _encode("p", self.name, self.digest, position)}
+        return [item for _, item in shown], {"nextSyncToken": _encode("s", self.name, self.lasting_digest, {"b": self.began})}
 
 
 def traversal(

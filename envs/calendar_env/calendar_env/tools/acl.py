@@ -68,10 +68,8 @@ class AclTools(CalendarTools):
         return acl_rule(self._rule(self.require(calendarId, Role.WRITER), ruleId))
 
     @tool(idempotent=True, example=_INSERT_EXAMPLE)
-    def acl_insert(
-        self, calendarId: CalendarId, role: RoleName, scope: Scope, sendNotifications: bool = True
-    ) -> dict[str, Any]:
-        """Give a user, group, domain or everyone a role on a calendar. A rule for the same scope is overwritten. Needs owner access."""
+    def acl_insert(self, calendarId: CalendarId, role: RoleName, scope: Scope, sendNotifications: bool = True) -> dict[str, Any]:
+        """Give a user, group, domain or everyone a role on a calendar, or overwrite the one it has. Needs owner access."""
         access = self.require(calendarId, Role.OWNER)
         value = _checked_scope(scope)
         rule_id = scope.type if value is None else f"{scope.type}:{value}"
@@ -129,9 +127,7 @@ class AclTools(CalendarTools):
         self._check_change(access, rule["scope_type"], rule["scope_value"], "none")
         self._write_rule(access, rule, "none")
 
-    def _change_rule(
-        self, calendar_id: str, rule_id: str, role: str | None, scope: Scope | None, notify: bool
-    ) -> dict[str, Any]:
+    def _change_rule(self, calendar_id: str, rule_id: str, role: str | None, scope: Scope | None, notify: bool) -> dict[str, Any]:
         access = self.require(calendar_id, Role.OWNER)
         rule = self._rule(access, rule_id)
         if scope is not None and (scope.type, _checked_scope(scope)) != (rule["scope_type"], rule["scope_value"]):

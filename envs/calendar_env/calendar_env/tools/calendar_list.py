@@ -156,7 +156,7 @@ def _columns(fields: ListEntryFields) -> dict[str, Any]:
         columns["summary_override"] = fields["summaryOverride"]
     for name in ("hidden", "selected"):
         if name in fields:
-            columns[name] = int(bool(fields[name]))  # type: ignore[literal-required]
+            columns[name] = int(bool(fields[name]))
     if "defaultReminders" in fields:
         columns["default_reminders"] = json.dumps([one.model_dump() for one in fields["defaultReminders"] or ()])
     if "notificationSettings" in fields:
@@ -177,7 +177,9 @@ def _colors(fields: ListEntryFields) -> dict[str, Any]:
     if color is None:
         return {}
     if color not in CALENDAR_COLORS:
-        raise invalid("colorId", f"Invalid colorId {color[:20]!r}", hint="colors_get shows the calendar colours, 1 to 24.", example="7")
+        raise invalid(
+            "colorId", f"Invalid colorId {color[:20]!r}", hint="colors_get shows the calendar colours, 1 to 24.", example="7"
+        )
     return {"color_id": color, "background_color": CALENDAR_COLORS[color], "foreground_color": FOREGROUND}
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Unpack
 from pydantic import Field
 
 from calendar_env.access import Access, Role
-from calendar_env.event_changes import EventWriter
 from calendar_env.colors import CALENDAR_COLORS, FOREGROUND
+from calendar_env.event_changes import EventWriter
 from calendar_env.google_errors import Invalid, denied, invalid
 from calendar_env.rendering import calendar
 from calendar_env.times import zone
@@ -76,9 +76,7 @@ class CalendarsTools(CalendarTools):
         return self._write_calendar(calendarId, _columns(given, replace=False))
 
     @tool(idempotent=True, example={"calendarId": "primary", "summary": "Alice"})
-    def calendars_update(
-        self, calendarId: CalendarId, summary: Summary, **fields: Unpack[CalendarFields]
-    ) -> dict[str, Any]:
+    def calendars_update(self, calendarId: CalendarId, summary: Summary, **fields: Unpack[CalendarFields]) -> dict[str, Any]:
         """Replace a calendar's metadata; what is not given is cleared. Needs owner access."""
         return self._write_calendar(calendarId, _columns({"summary": summary, **fields}, replace=True))
 

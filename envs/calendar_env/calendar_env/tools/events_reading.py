@@ -46,9 +46,7 @@ class EventReadingTools(CalendarTools):
         iCalUID: str | None = None,
         maxAttendees: AttendeeLimit | None = None,
         maxResults: EventPageSize = 250,
-        orderBy: Annotated[
-            Literal["startTime", "updated"] | None, Field(description="startTime needs singleEvents")
-        ] = None,
+        orderBy: Annotated[Literal["startTime", "updated"] | None, Field(description="startTime needs singleEvents")] = None,
         pageToken: str | None = None,
         privateExtendedProperty: Properties | None = None,
         q: Annotated[str | None, Field(max_length=1000, description="Free text search")] = None,
@@ -153,4 +151,3 @@ class EventReadingTools(CalendarTools):
             return zone(name if name is not None else access.calendar["time_zone"])
         except ValueError as error:
             raise invalid("timeZone", f"Invalid time zone: {error}", example="America/New_York") from None
-

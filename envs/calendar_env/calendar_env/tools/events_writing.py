@@ -219,7 +219,5 @@ class EventWritingTools(EventReadingTools):
         return {"conference_data": conference.made(fields["conferenceData"], event_id)}
 
     def _shown_event(self, access: Access, event_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        view = EventView(
-            self.store, self.user, access, zone(access.calendar["time_zone"]), fields.get("maxAttendees")
-        )
+        view = EventView(self.store, self.user, access, zone(access.calendar["time_zone"]), fields.get("maxAttendees"))
         return view.show(self.event(access, event_id))

@@ -13,7 +13,8 @@ from calendar_env.colors import CALENDAR_COLORS, EVENT_COLORS, FOREGROUND
 from calendar_env.event_listing import window
 from calendar_env.google_errors import invalid, not_found
 from calendar_env.occurrences import Occurrence, Window, exceptions_by_series, expanded, rows_on, stored
-from calendar_env.rendering import etag, setting
+from calendar_env.rendering import etag
+from calendar_env.rendering import setting as shown_setting
 from calendar_env.storage.tokens import traversal
 from calendar_env.times import shown, utc_text, zone
 from calendar_env.tools.base import CalendarTools
@@ -46,7 +47,7 @@ class LookUpTools(CalendarTools):
     ) -> dict[str, Any]:
         """When calendars are busy, merged into intervals. Works on calendars that show you free/busy only."""
         wanted = window(timeMin, timeMax)
-        assert wanted.low is not None and wanted.high is not None
+        low, high = bounds(wanted)
         try:
             local = zone(timeZone)
         except ValueError as error:
@@ -69,7 +70,7 @@ class LookUpTools(CalendarTools):
                 calendars[calendar_id] = {"errors": [{"domain": "global", "reason": "tooManyCalendarsRequested"}]}
             else:
                 calendars[calendar_id] = self._busy(calendar_id, wanted, local)
-        answer = {"kind": "calendar#freeBusy", "timeMin": utc_text(wanted.low), "timeMax": utc_text(wanted.high)}
+        answer = {"kind": "calendar#freeBusy", "timeMin": utc_text(low), "timeMax": utc_text(high)}
         return answer | ({"groups": groups} if groups else {}) | {"calendars": calendars}
 
     @tool(read_only=True, idempotent=True)
@@ -82,15 +83,13 @@ class LookUpTools(CalendarTools):
             "event": {key: {"background": color, "foreground": FOREGROUND} for key, color in EVENT_COLORS.items()},
         }
 
-    @tool(name="settings_get", read_only=True, idempotent=True, example={"setting": "timezone"})
+    @tool(read_only=True, idempotent=True, example={"setting": "timezone"})
     def settings_get(self, setting: str) -> dict[str, Any]:
         """Get one of your settings, e.g. timezone, weekStart, defaultEventLength."""
-        row = self.store.row(
-            "SELECT * FROM settings WHERE user_id = ? AND setting_id = ?", self.user.user_id, setting
-        )
+        row = self.store.row("SELECT * FROM settings WHERE user_id = ? AND setting_id = ?", self.user.user_id, setting)
         if row is None:
             raise not_found("setting", "setting", setting, "settings_list shows all of them.")
-        return _setting(row)
+        return shown_setting(row)
 
     @tool(read_only=True, idempotent=True)
     def settings_list(
@@ -108,7 +107,7 @@ class LookUpTools(CalendarTools):
         wanted = [((row["setting_id"],), row) for row in rows if which.since is None or row["change"] > which.since]
         found, token = which.page(wanted, maxResults)
         last = max(row["change"] for row in rows)
-        return {"kind": "calendar#settings", "etag": etag(last), **token, "items": [_setting(row) for row in found]}
+        return {"kind": "calendar#settings", "etag": etag(last), **token, "items": [shown_setting(row) for row in found]}
 
     def _busy(self, calendar_id: str, wanted: Window, local: ZoneInfo) -> dict[str, Any]:
         calendar = find_calendar(self.store, self.user, calendar_id)
@@ -126,7 +125,7 @@ class LookUpTools(CalendarTools):
 
     def _busy_spans(self, access: Access, wanted: Window) -> list[tuple[datetime, datetime]]:
         """The busy times of a calendar, cut to the window."""
-        assert wanted.low is not None and wanted.high is not None
+        low, high = bounds(wanted)
         rows = rows_on(self.store, access.id, wanted)
         declined = self._declined(access)
         exceptions = exceptions_by_series(rows)
@@ -142,9 +141,7 @@ class LookUpTools(CalendarTools):
             else:
                 found += expanded(row, exceptions.get(row["event_key"], ()), wanted, self.store.now, local)
         spans = [one.span(local) for one in found]
-        return [
-            (max(start, wanted.low), min(end, wanted.high)) for start, end in spans if wanted.touches((start, end)) and start < end
-        ]
+        return [(max(start, low), min(end, high)) for start, end in spans if start < end and start < high and end > low]
 
     def _declined(self, access: Access) -> set[int]:
         """The events that the calendar's user declined."""
@@ -154,4 +151,8 @@ class LookUpTools(CalendarTools):
         return {row["event_key"] for row in self.store.rows(sql, access.calendar["owner_id"])}
 
 
-_setting = setting
+def bounds(wanted: Window) -> tuple[datetime, datetime]:
+    """Both ends of a window that has both."""
+    assert wanted.low is not None
+    assert wanted.high is not None
+    return wanted.low, wanted.high
