@@ -11,6 +11,12 @@ check() { # NAME COMMAND…
     PATH="$PWD/.venv/bin:$PATH" "$@" </dev/null || failed+=("$name")
 }
 
+within() { # FOLDER COMMAND…
+    local folder=$1
+    shift
+    (cd "$folder" && "$@")
+}
+
 folders=()
 for folder in src tests envs benchmarks examples scripts; do
     [ -d "$folder" ] && [ -n "$(git ls-files -- "$folder/*.py" "$folder/**/*.py")" ] && folders+=("$folder")
@@ -22,7 +28,7 @@ check mypy mypy $(printf '%s\n' "${folders[@]}" | grep -vx envs) conftest.py
 for project in envs/*/pyproject.toml; do
     [ -e "$project" ] || continue
     environment=$(dirname "$project")
-    check "mypy $environment" env -C "$environment" MYPYPATH="$PWD:$PWD/src" \
+    check "mypy $environment" within "$environment" env MYPYPATH="$PWD:$PWD/src" \
         "$PWD/.venv/bin/mypy" --config-file "$PWD/pyproject.toml" --cache-dir "$PWD/.mypy_cache/$(basename "$environment")" .
 done
 check pyright pyright --warnings

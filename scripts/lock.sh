@@ -16,7 +16,7 @@ compile() { # OUTPUT SOURCE…
     local output=$1
     shift
     ${UV:-uv} pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-        --custom-compile-command "make lock" "${options[@]}" -o "$output" "$@"
+        --custom-compile-command "make lock" ${options[@]+"${options[@]}"} -o "$output" "$@"
 }
 
 # Our own packages are installed from their folders; `openenv` must never be resolved to the index's project of that name.
@@ -30,6 +30,6 @@ done
 demo=()
 [ ! -e envs/calendar_env/pyproject.toml ] || demo+=(envs/calendar_env/pyproject.toml)
 
-compile requirements/dev.txt pyproject.toml "${environments[@]}" "${ours[@]}" --group dev --group bench --group build
-compile requirements/demo.txt pyproject.toml "${demo[@]}" "${ours[@]}" --group build --constraint requirements/dev.txt
+compile requirements/dev.txt pyproject.toml ${environments[@]+"${environments[@]}"} "${ours[@]}" --group dev --group bench --group build
+compile requirements/demo.txt pyproject.toml ${demo[@]+"${demo[@]}"} "${ours[@]}" --group build --constraint requirements/dev.txt
 compile requirements/reference.txt requirements/reference.in
