@@ -246,7 +246,7 @@ def _misused(suite: str | None) -> ConfigurationError:
     if suite is None:
         hint = "Name one, as in `openenv eval calendar --agent oracle`, or use --rescore FILE."
         return ConfigurationError("No suite is named", field="suite", hint=hint)
-    return ConfigurationError("--suite and --reward only go with --rescore", hint="A run's suite is named first: openenv eval SUITE.")
+    return ConfigurationError("--suite and --reward only go with --rescore", hint="A run names its suite first: eval SUITE.")
 
 
 def _make_local_modules_importable() -> None:

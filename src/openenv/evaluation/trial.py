@@ -86,13 +86,7 @@ async def run_trial(attempt: Attempt, site: Site) -> TrialResult:
     started = perf_counter()
     session: HttpSession | None = None
     try:
-        session = await HttpSession.create(
-            site.base_url,
-            headers={**attempt.scenario.context, **site.headers},
-            timeout_s=REQUEST_TIMEOUT_S,
-            http=site.http,
-            capacity_wait_s=CAPACITY_PATIENCE_S,
-        )
+        session = await _create(attempt.scenario, site)
         await session.load_scenario(attempt.scenario.for_server().model_dump(mode="json"))
         result.seconds["setup"] = perf_counter() - started
         await _act(attempt, site, session, result)
@@ -106,6 +100,28 @@ async def run_trial(attempt: Attempt, site: Site) -> TrialResult:
     result.seconds["total"] = perf_counter() - started
     result.seconds = {name: round(value, 6) for name, value in result.seconds.items()}
     return result
+
+
+async def _create(scenario: Scenario, site: Site) -> HttpSession:
+    """A session of the trial's own. When cancelled on the way, the session that was under way is closed, not left behind."""
+    creating = asyncio.create_task(
+        HttpSession.create(
+            site.base_url,
+            headers={**scenario.context, **site.headers},
+            timeout_s=REQUEST_TIMEOUT_S,
+            http=site.http,
+            capacity_wait_s=CAPACITY_PATIENCE_S,
+        )
+    )
+    try:
+        return await asyncio.shield(creating)
+    except asyncio.CancelledError:
+        await asyncio.wait([creating], timeout=CLOSE_TIMEOUT_S)
+        if not creating.done():
+            creating.cancel()
+        elif not creating.cancelled() and creating.exception() is None:
+            await _close(creating.result())
+        raise
 
 
 async def _act(attempt: Attempt, site: Site, session: HttpSession, result: TrialResult) -> None:

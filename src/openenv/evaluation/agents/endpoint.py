@@ -48,6 +48,7 @@ class ChatEndpoint:
     ) -> None:
         self.model = model
         self._url = base_url.rstrip("/") + "/chat/completions"
+        self._shown = _without_password(self._url)
         self._key = api_key
         self._attempts = attempts
         self._pause_s = pause_s
@@ -55,7 +56,7 @@ class ChatEndpoint:
         self._http = httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=not _is_loopback(base_url))
 
     def __repr__(self) -> str:
-        return f"ChatEndpoint({self._url!r}, model={self.model!r})"
+        return f"ChatEndpoint({self._shown!r}, model={self.model!r})"
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -74,7 +75,7 @@ class ChatEndpoint:
         failure = ""
         for attempt in range(self._attempts):
             if attempt:
-                log.info("%s: trying again (%d of %d) after: %s", self._url, attempt + 1, self._attempts, failure)
+                log.info("%s: trying again (%d of %d) after: %s", self._shown, attempt + 1, self._attempts, self._clean(failure))
             asked: float | None = None
             try:
                 answer = await self._http.post(self._url, content=content)
@@ -109,9 +110,10 @@ class ChatEndpoint:
             raise self._failed(f"the answer is no chat completion ({error}): {answer.text[:300]}") from None
 
     def _failed(self, what: str, *, hint: str | None = None) -> EndpointFailed:
-        if self._key:
-            what = what.replace(self._key, "[key]")
-        return EndpointFailed(f"{self._url}: {what}", hint=hint)
+        return EndpointFailed(f"{self._shown}: {self._clean(what)}", hint=hint)
+
+    def _clean(self, text: str) -> str:
+        return text.replace(self._key, "[key]") if self._key else text
 
 
 def _count(value: Any) -> int:
@@ -131,6 +133,12 @@ def _advice(status: int) -> str | None:
         403: "The key may not use this model.",
         404: "Check --base-url and --model.",
     }.get(status)
+
+
+def _without_password(url: str) -> str:
+    before, scheme, rest = url.rpartition("://")
+    place, slash, path = rest.partition("/")
+    return f"{before}{scheme}{place.rpartition('@')[2]}{slash}{path}"
 
 
 def _is_loopback(url: str) -> bool:

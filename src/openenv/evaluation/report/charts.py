@@ -88,7 +88,7 @@ def _bar(found: Rate, index: int, y: float, height: float) -> Markup:
     return element(
         "g",
         element("title", told),
-        element("rect", class_=f"fill s{index % COLORS}", x=LABEL, y=y, width=max(1.0, PLOT * found.value), height=height),
+        element("rect", class_=f"fill s{index % COLORS}", x=LABEL, y=y, width=max(3.0, PLOT * found.value), height=height),
         element("line", class_="whisker", x1=low, x2=high, y1=middle, y2=middle),
         element("line", class_="whisker", x1=low, x2=low, y1=middle - 3, y2=middle + 3),
         element("line", class_="whisker", x1=high, x2=high, y1=middle - 3, y2=middle + 3),
