@@ -16,6 +16,7 @@ import pytest
 
 from openenv.evaluation import read_results
 from tests.evaluation.build import FOLDER
+from tests.evaluation.chat_endpoint import Endpoint, message
 from tests.support.processes import ROOT, Servers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
@@ -198,3 +199,56 @@ def test_help_has_examples() -> None:
     done = run("--help")
     assert done.returncode == 0
     assert "openenv eval calendar --agent oracle" in done.stdout
+
+
+def test_a_model_behind_a_chat_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = Endpoint()
+    try:
+        endpoint.says(message(None, ("book_move", '{"book": "dune"}')))
+        endpoint.says(message("Let me try again.", ("book_move", '{"book": "dune", "shelf": "science-fiction"}')))
+        endpoint.says(message("Moved.", usage=(40, 2)))
+        monkeypatch.setitem(ENVIRONMENT, "SHELF_KEY", "sk-very-secret")
+        options = ["--model", "tiny", "--base-url", endpoint.url, "--api-key-env", "SHELF_KEY", "--scenario", "move-explicit"]
+        done = run("library_suite", "-a", "openai", *options, "--out", tmp_path)
+    finally:
+        endpoint.stop()
+    assert done.returncode == 0, done.stderr
+    (trial,) = read_results(tmp_path / "results.jsonl").trials
+    assert (trial.agent, trial.passed, trial.response) == ("openai:tiny", True, "Moved.")
+    assert [event["success"] for event in trial.events] == [False, True]
+    assert trial.tokens == {"prompt": 60, "completion": 8}
+    told = json.loads(endpoint.asked[1]["messages"][3]["content"])["error"]
+    assert (told["code"], told["field"]) == ("INVALID_ARGUMENTS", "shelf")
+    assert told["example"] == {"book": "text", "shelf": "text"}
+    names = [tool["function"]["name"] for tool in endpoint.asked[0]["tools"]]
+    assert "book_move" in names
+    assert "science-fiction" not in json.dumps(endpoint.asked[0]["tools"])
+    assert "Dune_Moved" not in json.dumps(endpoint.asked)
+    assert endpoint.keys == ["Bearer sk-very-secret"] * 3
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"very-secret" in path.read_bytes() for path in written)
+    assert "very-secret" not in done.stdout + done.stderr
+
+
+def test_a_model_that_cannot_be_reached_is_not_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = Endpoint()
+    try:
+        endpoint.says({"error": "no such model"}, 404)
+        monkeypatch.delitem(ENVIRONMENT, "OPENAI_API_KEY", raising=False)
+        options = ["--model", "huge", "--base-url", endpoint.url, "--scenario", "move-explicit"]
+        done = run("library_suite", "-a", "openai", *options, "--out", tmp_path)
+    finally:
+        endpoint.stop()
+    assert done.returncode == 3
+    assert "HTTP 404" in done.stdout
+    (trial,) = read_results(tmp_path / "results.jsonl").trials
+    assert (trial.status, trial.passed, trial.reward) == ("infrastructure_error", None, None)
+    assert endpoint.keys == [None]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("library_suite", "-a", "noop", "--out", tmp_path / "file" / "run")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr

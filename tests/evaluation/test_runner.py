@@ -154,6 +154,12 @@ async def test_a_scenario_whose_setup_fails_is_no_failure_of_the_agent(server: S
     await until_closed(server.url)
 
 
+async def test_an_argument_named_self_reaches_the_server(server: Server, tmp_path: Path) -> None:
+    run = await run_evaluation(plan(toy("selfish"), only=["count-poems"]), server.url, tmp_path)
+    (trial,) = run.trials
+    assert (trial.status, trial.response) == ("scored", "INVALID_ARGUMENTS")
+
+
 async def test_the_step_limit_stops_an_agent_that_does_not(server: Server, tmp_path: Path) -> None:
     run = await run_evaluation(plan(toy("Wanderer"), only=["count-poems"]), server.url, tmp_path)
     (trial,) = run.trials

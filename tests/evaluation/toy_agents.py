@@ -52,6 +52,15 @@ async def breaker(task: Task, env: ToolAccess) -> str | None:
     return None
 
 
+async def selfish(task: Task, env: ToolAccess) -> str | None:
+    """An argument that a careless model may well send."""
+    try:
+        await env.call("nap", {"self": 1, "name": "x"})
+    except ToolRefused as error:
+        return error.code
+    return None
+
+
 async def sleeper(task: Task, env: ToolAccess) -> str | None:
     """One call that takes longer than a test waits for."""
     await env.call("nap", {"seconds": 1.0})

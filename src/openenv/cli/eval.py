@@ -6,8 +6,8 @@ import asyncio
 import re
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,7 +80,8 @@ def evaluate(
     _make_local_modules_importable()
     bars = _bars(fail_under or [])
     if rescore is not None:
-        raise typer.Exit(_rescore(rescore, changed_suite or suite, reward, bars))
+        with _typed_file_errors():
+            raise typer.Exit(_rescore(rescore, changed_suite or suite, reward, bars))
     if suite is None or changed_suite is not None or reward is not None:
         raise _misused(suite)
     from openenv.evaluation import RunPlan, choose_scenarios, load_suite, make_agent
@@ -99,7 +100,8 @@ def evaluate(
         timeout_s=timeout,
         headers=dict(_header(text) for text in header or []),
     )
-    raise typer.Exit(_run(plan, url, _new_folder(out, plan), bars))
+    with _typed_file_errors():
+        raise typer.Exit(_run(plan, url, _new_folder(out, plan), bars))
 
 
 def _run(plan: RunPlan, url: str | None, folder: Path, bars: dict[str | None, float]) -> int:
@@ -247,6 +249,16 @@ def _misused(suite: str | None) -> ConfigurationError:
         hint = "Name one, as in `openenv eval calendar --agent oracle`, or use --rescore FILE."
         return ConfigurationError("No suite is named", field="suite", hint=hint)
     return ConfigurationError("--suite and --reward only go with --rescore", hint="A run names its suite first: eval SUITE.")
+
+
+@contextmanager
+def _typed_file_errors() -> Iterator[None]:
+    """A full disk or a folder that may not be written is told, not traced."""
+    try:
+        yield
+    except OSError as error:
+        told = f"The run's files cannot be written: {error}"
+        raise ConfigurationError(told, field="out", hint="Choose another --out.") from error
 
 
 def _make_local_modules_importable() -> None:

@@ -27,6 +27,8 @@ log = logging.getLogger("openenv.evaluation")
 
 REQUEST_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 5.0
+LONGEST_RESPONSE = 100_000
+"""Characters of an agent's last words that are kept and graded."""
 CAPACITY_PATIENCE_S = 120.0
 """How long a trial waits for a slot on a full server."""
 
@@ -159,7 +161,7 @@ async def _run_agent(attempt: Attempt, task: Task, tools: SessionTools, timeout_
         async with limit:
             agent = attempt.agent.for_scenario(attempt.scenario, attempt.suite)
             said = await agent.run(task, tools)
-            result.response = None if said is None else cast("str", json_safe(str(said)))
+            result.response = None if said is None else cast("str", json_safe(str(said)[:LONGEST_RESPONSE]))
     except StepLimitReached:
         result.stop = "step_limit"
     except EndpointFailed as error:

@@ -19,7 +19,7 @@ CATEGORY_WORDS = {
     "wrong_tool": "wrong tool",
     "wrong_arguments": "right tool, wrong arguments",
     "wrong_order": "right calls, wrong order",
-    "other": "other (time, access, side effects, answer)",
+    "other": "other",
 }
 assert tuple(CATEGORY_WORDS) == CATEGORIES
 
@@ -101,7 +101,7 @@ def _overview(agents: Sequence[AgentSummary]) -> Markup:
         for agent in agents
     ]
     chart = rate_chart([Row(agent.agent, [agent.success]) for agent in agents], title="Success by agent")
-    return join(element("h2", "Overview"), _table(head, rows), chart)
+    return join(element("h2", "Overview"), _table(head, rows, numbers=len(head) - 1), chart)
 
 
 def _difficulty_rows(agents: Sequence[AgentSummary]) -> list[Row]:
@@ -147,7 +147,7 @@ def _pairs(agents: Sequence[AgentSummary]) -> Markup | None:
             found = next((pair for pair in agent.pairs if pair.pair == name), None)
             cells += [_passed(found.explicit), _passed(found.natural)] if found else [_number("–"), _number("–")]
         rows.append(element("tr", *cells))
-    return _table(head, rows)
+    return _table(head, rows, numbers=len(head) - 1)
 
 
 def _errors(agents: Sequence[AgentSummary]) -> Markup:
@@ -171,7 +171,7 @@ def _codes(agents: Sequence[AgentSummary]) -> Markup | None:
         for tool in agent.tools
         for code, count in tool.errors.items()
     ]
-    return _table(("Agent", "Tool", "Error", "Calls"), rows) if rows else None
+    return _table(("Agent", "Tool", "Error", "Calls"), rows, numbers=1) if rows else None
 
 
 def _at_k(agents: Sequence[AgentSummary]) -> Markup | None:
@@ -188,7 +188,8 @@ def _at_k(agents: Sequence[AgentSummary]) -> Markup | None:
     ]
     if not rows:
         return None
-    return join(element("h2", "Over several trials"), _table(("Agent", "k", "At least one of k passes", "All k pass"), rows))
+    head = ("Agent", "k", "At least one of k passes", "All k pass")
+    return join(element("h2", "Over several trials"), _table(head, rows, numbers=3))
 
 
 def interval(found: Rate) -> str:
@@ -196,8 +197,10 @@ def interval(found: Rate) -> str:
     return "–" if found.low is None or found.high is None else f"{100 * found.low:.0f}–{100 * found.high:.0f} %"
 
 
-def _table(head: Sequence[str], rows: Sequence[Markup]) -> Markup:
-    top = element("tr", *(element("th", name) for name in head))
+def _table(head: Sequence[str], rows: Sequence[Markup], *, numbers: int) -> Markup:
+    """A table whose last columns, as many as ``numbers`` says, hold numbers."""
+    words = len(head) - numbers
+    top = element("tr", *(element("th", name, class_=None if at < words else "number") for at, name in enumerate(head)))
     return element("div", element("table", element("thead", top), element("tbody", *rows)), class_="scroll")
 
 

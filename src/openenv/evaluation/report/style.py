@@ -22,7 +22,7 @@ th { color: var(--soft); font-weight: 600; } td.number, th.number { text-align: 
 .good { color: var(--good); } .bad { color: var(--bad); } .odd { color: var(--odd); }
 .chart { width: 100%; height: auto; } .chart text { fill: var(--ink); font-size: 12px; } .chart text.muted { fill:
   var(--soft); }
-.chart text.inside { fill: #fff; font-weight: 600; } .grid { stroke: var(--line); } .whisker { stroke: var(--ink);
+.chart text.inside { fill: var(--paper); font-weight: 600; } .grid { stroke: var(--line); } .whisker { stroke: var(--ink);
   stroke-width: 1.2; }
 .fill.s0 { fill: var(--s0); } .fill.s1 { fill: var(--s1); } .fill.s2 { fill: var(--s2); } .fill.s3 { fill: var(--s3); }
 .fill.s4 { fill: var(--s4); } .fill.s5 { fill: var(--s5); } .fill.s6 { fill: var(--s6); } .fill.s7 { fill: var(--s7); }

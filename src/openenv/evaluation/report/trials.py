@@ -20,7 +20,10 @@ def trial_section(run: RunResults) -> Markup:
     """Every trial, those that did not pass first, each to be opened for its task, calls and verdicts."""
     judge = Judge(run)
     tasks = {scenario.id: scenario.task for scenario in run.header.suite.scenarios}
-    ordered = sorted(run.trials, key=lambda trial: trial.passed is True)
+    place = {name: index for index, name in enumerate([*run.header.agents, *run.header.scenarios])}
+    ordered = sorted(
+        run.trials, key=lambda one: (one.passed is True, place.get(one.agent, 0), place.get(one.scenario, 0), one.trial)
+    )
     left_out = len(ordered) - MOST_TRIALS
     return join(
         element("h2", "Trials"),
