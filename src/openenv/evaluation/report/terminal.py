@@ -25,24 +25,22 @@ def print_summary(run: RunResults, summary: RunSummary, console: Console) -> Non
     """Print the agents side by side, why they failed, and what failed under them."""
     trials = f", {summary.trials} trials each" if summary.trials > 1 else ""
     console.print(_plain(f"{summary.suite} on {summary.environment}: {len(run.header.scenarios)} scenarios{trials}", "bold"))
-    console.print(_success_table(summary.agents))
+    console.print(_overview(summary.agents))
+    if any(agent.difficulties or agent.phrasings for agent in summary.agents):
+        console.print(_groups(summary.agents))
     if any(agent.errors.failed_trials for agent in summary.agents):
-        console.print(_error_table(summary.agents))
+        console.print(_errors(summary.agents))
     _print_faults(run, summary, console)
 
 
-def _success_table(agents: Sequence[AgentSummary]) -> Table:
-    levels = list(dict.fromkeys(level for agent in agents for level in agent.difficulties))
-    phrasings = list(dict.fromkeys(kind for agent in agents for kind in agent.phrasings))
+def _overview(agents: Sequence[AgentSummary]) -> Table:
     lost = any(agent.not_scored for agent in agents)
-    table = _table("agent", "success", "95 %", *levels, *phrasings, "reward", "steps", *(["not scored"] if lost else []))
+    table = _table("agent", "success", "95 %", "mean reward", "mean steps", *(["not scored"] if lost else []))
     for agent in agents:
         table.add_row(
             _plain(agent.agent),
             _rate(agent.success),
             interval(agent.success),
-            *(_rate(agent.difficulties.get(level)) for level in levels),
-            *(_rate(agent.phrasings.get(kind)) for kind in phrasings),
             "–" if agent.mean_reward is None else f"{agent.mean_reward:.2f}",
             "–" if agent.mean_steps is None else f"{agent.mean_steps:.1f}",
             *([str(agent.not_scored)] if lost else []),
@@ -50,13 +48,24 @@ def _success_table(agents: Sequence[AgentSummary]) -> Table:
     return table
 
 
-def _error_table(agents: Sequence[AgentSummary]) -> Table:
-    table = _table("why trials failed", "failed", *(category.replace("_", " ") for category in CATEGORIES), "failed calls")
+def _groups(agents: Sequence[AgentSummary]) -> Table:
+    """Success by difficulty and by phrasing."""
+    levels = list(dict.fromkeys(level for agent in agents for level in agent.difficulties))
+    phrasings = list(dict.fromkeys(kind for agent in agents for kind in agent.phrasings))
+    table = _table("success", *levels, *phrasings)
+    for agent in agents:
+        shares = [agent.difficulties.get(level) for level in levels] + [agent.phrasings.get(kind) for kind in phrasings]
+        table.add_row(_plain(agent.agent), *(percent(found.value if found else None) for found in shares))
+    return table
+
+
+def _errors(agents: Sequence[AgentSummary]) -> Table:
+    table = _table("failed because", "trials", *(category.replace("_", " ") for category in CATEGORIES))
     for agent in agents:
         errors = agent.errors
         if errors.failed_trials:
             shares = (f"{errors.trials[name]} ({percent(errors.trials[name] / errors.failed_trials)})" for name in CATEGORIES)
-            table.add_row(_plain(agent.agent), str(errors.failed_trials), *shares, str(errors.failed_calls))
+            table.add_row(_plain(agent.agent), str(errors.failed_trials), *shares)
     return table
 
 
@@ -76,9 +85,9 @@ def _print_faults(run: RunResults, summary: RunSummary, console: Console) -> Non
 
 def _table(first: str, *columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(_plain(first))
+    table.add_column(_plain(first), no_wrap=True, overflow="ellipsis")
     for name in columns:
-        table.add_column(_plain(name), justify="right")
+        table.add_column(_plain(name), justify="right", no_wrap=True)
     return table
 
 
