@@ -31,12 +31,25 @@ EXIT_INTERRUPTED = 130
 _NOT_FOR_FILES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
+Agents = Annotated[
+    list[str] | None,
+    typer.Option("--agent", "-a", help="oracle, noop, random, first-match, openai or module:attribute. Repeatable."),
+]
+Headers = Annotated[
+    list[str] | None, typer.Option("--header", "-H", help="'name: value', sent to the server, written nowhere. Repeatable.")
+]
+ChangedSuite = Annotated[
+    str | None, typer.Option("--suite", help="With --rescore: the suite whose verifiers decide; the run's own unless given.")
+]
+Bars = Annotated[
+    list[str] | None,
+    typer.Option(help="Exit 1 below this success rate: 0.9 for every agent, oracle=1 for one. Repeatable."),
+]
+
+
 def evaluate(
     suite: Annotated[str | None, typer.Argument(help="An installed suite's name, or a suite's file or folder.")] = None,
-    agent: Annotated[
-        list[str] | None,
-        typer.Option("--agent", "-a", help="oracle, noop, random, first-match, openai or module:attribute. Repeatable."),
-    ] = None,
+    agent: Agents = None,
     url: Annotated[str | None, typer.Option(help="A running server; without one the suite's environment is served here.")] = None,
     scenario: Annotated[list[str] | None, typer.Option(help="Only scenarios like this, as in 'share-*'. Repeatable.")] = None,
     trials: Annotated[int, typer.Option(min=1, max=1000, help="How often each agent tries each scenario.")] = 1,
@@ -47,18 +60,11 @@ def evaluate(
     model: Annotated[str | None, typer.Option(help="The model of the agent openai.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Its endpoint: the part before /chat/completions.")] = None,
     api_key_env: Annotated[str | None, typer.Option(help="The variable with its key; OPENAI_API_KEY unless given.")] = None,
-    header: Annotated[
-        list[str] | None, typer.Option("--header", "-H", help="'name: value', sent to the server, written nowhere. Repeatable.")
-    ] = None,
+    header: Headers = None,
     rescore: Annotated[Path | None, typer.Option(help="Score this results.jsonl again, without a server.")] = None,
-    changed_suite: Annotated[
-        str | None, typer.Option("--suite", help="With --rescore: the suite whose verifiers decide; the run's own unless given.")
-    ] = None,
+    changed_suite: ChangedSuite = None,
     reward: Annotated[str | None, typer.Option(help="With --rescore: another reward, as module:function.")] = None,
-    fail_under: Annotated[
-        list[str] | None,
-        typer.Option(help="Exit 1 below this success rate: 0.9 for every agent, oracle=1 for one. Repeatable."),
-    ] = None,
+    fail_under: Bars = None,
 ) -> None:
     """Run agents on a suite, score them, and write results.jsonl, summary.json and report.html.
 
