@@ -90,7 +90,7 @@ ALICE_PROJECTS = (
         guests_can_modify=True,
     ),
     SeedEvent(
-        "projectsync",
+        "projectcall",
         "alice-projects",
         "Project Sync",
         "2026-01-07T11:00",
