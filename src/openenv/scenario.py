@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from openenv.verifiers import AllowedChange, VerifierSpec
+from openenv.errors import ValidationFailed
+from openenv.verifiers import AllowedChange, ColumnPattern, VerifierSpec, parse_verifier
 
 __all__ = ["Difficulty", "Scenario", "Suite", "ToolCall"]
 
@@ -40,10 +41,10 @@ class Scenario(BaseModel):
     context: dict[str, str] = Field(default_factory=dict, description="The agent's context headers: who it acts as")
     setup: list[ToolCall] = Field(default_factory=list, description="Calls made after the reset, before the agent acts")
     verifiers: Annotated[list[VerifierSpec], Field(min_length=1)]
-    allowed_changes: list[AllowedChange] | None = Field(
+    allowed_changes: Annotated[list[AllowedChange], Field(max_length=200)] | None = Field(
         default=None, description="The only changes to the database that are allowed; null allows all, [] none"
     )
-    ignored_changes: list[str] = Field(
+    ignored_changes: Annotated[list[ColumnPattern], Field(max_length=200)] = Field(
         default_factory=list, description="Book-keeping that never counts as a change: table.column, * as wild card"
     )
     max_steps: Annotated[int, Field(ge=1, le=1000)] = 30
@@ -58,6 +59,17 @@ class Scenario(BaseModel):
         default_factory=dict, description="How the task words each identifier that the solution uses"
     )
 
+    @field_validator("verifiers")
+    @classmethod
+    def _decidable(cls, verifiers: list[VerifierSpec]) -> list[VerifierSpec]:
+        for index, spec in enumerate(verifiers):
+            try:
+                parse_verifier(spec)
+            except ValidationFailed as error:
+                where = f"{index}.{error.field}" if error.field else str(index)
+                raise ValueError(f"{where}: {error.message}. {error.hint or ''}".rstrip()) from None
+        return verifiers
+
     def for_server(self) -> Scenario:
         """The scenario without what only agents and reports use: the answer never leaves the evaluator."""
         return self.model_copy(update={"solution": [], "response": None, "mentions": {}})
@@ -71,7 +83,9 @@ class Suite(BaseModel):
     name: Identifier
     environment: str
     description: str = ""
-    ignored_changes: list[str] = Field(default_factory=list, description="Added to every scenario's own")
+    ignored_changes: Annotated[list[ColumnPattern], Field(max_length=200)] = Field(
+        default_factory=list, description="Added to every scenario's own"
+    )
     directory: list[ToolCall] = Field(
         default_factory=list, description="Read-only calls whose answers list the identifiers of the world"
     )
@@ -84,5 +98,9 @@ class Suite(BaseModel):
             if scenario.id in seen:
                 raise ValueError(f"two scenarios have the id {scenario.id!r}")
             seen.add(scenario.id)
-            scenario.ignored_changes = [*self.ignored_changes, *scenario.ignored_changes]
+            # A scenario that was validated before has them already.
+            own = [pattern for pattern in scenario.ignored_changes if pattern not in self.ignored_changes]
+            if len(self.ignored_changes) + len(own) > 200:
+                raise ValueError(f"the scenario {scenario.id!r} has more than 200 ignored_changes, the suite's included")
+            scenario.ignored_changes = [*self.ignored_changes, *own]
         return self

@@ -6,7 +6,7 @@ A verifier reads `Evidence` (what happened, and the world's database before and 
 
 from openenv.verifiers.base import Verifier
 from openenv.verifiers.diff import Change, diff_images
-from openenv.verifiers.evidence import AllowedChange, Evidence, Verdict, VerifierSpec
+from openenv.verifiers.evidence import AllowedChange, ColumnPattern, Evidence, Verdict, VerifierSpec
 from openenv.verifiers.grading import NO_COLLATERAL_CHANGES, Grade, grade, parse_verifier, parse_verifiers
 from openenv.verifiers.sql import QueryBudget, QueryResult, run_query
 
@@ -14,6 +14,7 @@ __all__ = [
     "NO_COLLATERAL_CHANGES",
     "AllowedChange",
     "Change",
+    "ColumnPattern",
     "Evidence",
     "Grade",
     "QueryBudget",

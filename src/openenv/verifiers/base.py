@@ -74,9 +74,13 @@ def need_image(image: bytes | None, which: str) -> bytes:
 
 
 def shown(value: Any) -> Any:
-    """The value as a verdict shows it: long texts and lists are cut, with a note of how much there was."""
-    if isinstance(value, str) and len(value) > _SHOWN_CHARS:
-        return f"{value[:_SHOWN_CHARS]}… ({len(value)} characters)"
+    """The value as a verdict shows it: long texts and lists are cut, with a note of how much there was.
+
+    Half surrogates, which no JSON can carry, become question marks.
+    """
+    if isinstance(value, str):
+        cut_text = value if len(value) <= _SHOWN_CHARS else f"{value[:_SHOWN_CHARS]}… ({len(value)} characters)"
+        return cut_text.encode("utf-8", "replace").decode()
     if isinstance(value, list):
         cut = [shown(item) for item in value[:_SHOWN_ROWS]]
         return cut if len(value) <= _SHOWN_ROWS else [*cut, f"… ({len(value)} in all)"]

@@ -11,6 +11,9 @@ from openenv.operation import Episode
 
 JsonScalar = str | int | float | bool | None
 
+ColumnPattern = Annotated[str, Field(min_length=3, max_length=200, pattern=r"^.+\..+$")]
+"""``table.column``, where ``*`` stands for anything."""
+
 
 @dataclass(slots=True)
 class Evidence:

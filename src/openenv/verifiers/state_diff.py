@@ -11,10 +11,8 @@ from pydantic import Field
 from openenv.errors import ValidationFailed
 from openenv.verifiers.base import VerifierConfig, need_image, pair_up, shown
 from openenv.verifiers.diff import Change, diff_images
-from openenv.verifiers.evidence import AllowedChange, Evidence, Verdict
+from openenv.verifiers.evidence import AllowedChange, ColumnPattern, Evidence, Verdict
 from openenv.verifiers.image import open_image, text_of
-
-Pattern = Annotated[str, Field(min_length=3, max_length=200, pattern=r"^.+\..+$")]
 
 _SHOWN_CHANGES = 20
 
@@ -25,7 +23,7 @@ class StateDiffConfig(VerifierConfig):
     allowed: Annotated[list[AllowedChange], Field(max_length=200)] = Field(
         default_factory=list, description="The only changes that are allowed; none of them has to happen"
     )
-    ignored: Annotated[list[Pattern], Field(max_length=200)] = Field(
+    ignored: Annotated[list[ColumnPattern], Field(max_length=200)] = Field(
         default_factory=list, description="Columns that never count, as table.column with * as wild card"
     )
 

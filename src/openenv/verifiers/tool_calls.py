@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from openenv.operation import Event
-from openenv.verifiers.base import VerifierConfig, in_words, pair_up
+from openenv.verifiers.base import VerifierConfig, in_words, pair_up, shown
 from openenv.verifiers.evidence import Evidence, Verdict
 
 Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=200)]
@@ -68,7 +68,7 @@ class ToolCalls:
             passed=not failures,
             message=message,
             expected=self.config.model_dump(exclude_defaults=True),
-            actual=[event.tool for event in every[:_SHOWN_CALLS]],
+            actual=[shown(event.tool) for event in every[:_SHOWN_CALLS]],
             details={"calls": len(every), "counted": len(counted), **({"failures": failures} if failures else {})},
         )
 
