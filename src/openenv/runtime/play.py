@@ -6,6 +6,7 @@ them to their end in one go.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -201,8 +202,7 @@ class Play:
         except BaseException:
             environment.step_count -= 1
             raise
-        if environment.transform is not None:
-            observation = environment.transform(observation)
+        observation = self._transformed(observation)
         result = Result(observation=observation, reward=observation.reward, done=_ended(observation))
         self.last = result
         if self._tools is not None:
@@ -312,14 +312,18 @@ class Play:
         return Evidence(episode=self.episode, initial=self.initial, final=final)
 
     def _transformed(self, observation: Any) -> Observation:
-        if self.environment.transform is not None:
-            observation = self.environment.transform(observation)
+        if not isinstance(observation, Observation) and inspect.iscoroutine(observation):
+            observation.close()
+            raise ExecutionFailed(
+                f"{self.specification.name} returned a coroutine from a synchronous environment",
+                hint="Derive it from AsyncEnvironment.",
+            )
         if not isinstance(observation, Observation):
             raise ExecutionFailed(
                 f"{self.specification.name} returned {type(observation).__name__}, not an Observation",
                 hint="reset and step return an Observation.",
             )
-        return observation
+        return observation if self.environment.transform is None else self.environment.transform(observation)
 
 
 def _ended(observation: Observation) -> bool:

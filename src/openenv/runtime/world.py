@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import ExecutionFailed, FactoryFailed, LaneLost, OpenEnvError, Overloaded, SessionError
@@ -227,16 +226,9 @@ class World:
 
 def drive(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine that never waits: the synchronous environments' path through code that serves both kinds."""
-    started = perf_counter()
     try:
         work.send(None)
     except StopIteration as stop:
         return stop.value
     work.close()
-    return Result(
-        error=ExecutionFailed(
-            "a synchronous environment returned something to wait for",
-            hint="Derive it from AsyncEnvironment if its methods are coroutines.",
-        ),
-        seconds=perf_counter() - started,
-    )
+    return Result(error=ExecutionFailed("a synchronous environment waited for something", hint="Derive it from AsyncEnvironment."))

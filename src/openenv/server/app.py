@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
@@ -64,7 +65,7 @@ def create_app(
         TypeError: ``factory`` is an instance.
         ConfigurationError: a type is missing, or the factory asks for something that nobody can give.
     """
-    found_action, found_observation = _types_of(factory)
+    found_action, found_observation = types_of(factory)
     action_type = action_type or found_action
     observation_type = observation_type or found_observation
     if action_type is None or observation_type is None:
@@ -118,10 +119,15 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     return await http_exception_handler(request, error)  # type: ignore[arg-type]
 
 
-def _types_of(factory: Any) -> tuple[Any, Any]:
-    """The types in ``class MyEnvironment(Environment[MyAction, MyObservation, …])``; a tool environment has defaults."""
+def types_of(factory: Any) -> tuple[Any, Any]:
+    """The types in ``class MyEnvironment(Environment[MyAction, MyObservation, …])``; a tool environment has defaults.
+
+    A function that makes the environment tells its class with its return annotation.
+    """
     if not isinstance(factory, type):
-        return None, None
+        factory = get_type_hints(factory).get("return") if inspect.isfunction(factory) else None
+        if not isinstance(factory, type):
+            return None, None
     for base in factory.__mro__:
         for generic in getattr(base, "__orig_bases__", ()):
             origin, arguments = get_origin(generic), get_args(generic)
