@@ -14,6 +14,7 @@ import uvicorn
 
 from openenv.errors import ConfigurationError
 from openenv.server.core import ServerCore
+from openenv.server.door import Door
 
 __all__ = ["serve"]
 
@@ -80,7 +81,7 @@ def serve(
         port=port,
         log_level=log_level,
         access_log=False,
-        ws="websockets-sansio",
+        ws=Door,
         ws_max_size=max_frame_bytes,
         ws_per_message_deflate=False,
     )

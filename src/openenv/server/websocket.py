@@ -8,12 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from openenv.errors import OpenEnvError, ValidationFailed
-from openenv.operation import Connection, Operation, RequestContext, Result
+from openenv.errors import OpenEnvError
+from openenv.operation import Connection, Operation, RequestContext
 from openenv.protocol import OpenEnvCodec
-from openenv.protocol.jsonrpc import INVALID_REQUEST, RpcCall, rpc_error, rpc_refusal
-from openenv.protocol.socket import Frame
+from openenv.protocol.jsonrpc import rpc_refusal
 from openenv.runtime import Session, SessionRequest
+from openenv.server.conversation import Conversation, DoorConversation, own_session_method
 from openenv.server.core import ServerCore
 
 __all__ = ["McpSocket", "OpenEnvSocket"]
@@ -23,14 +23,14 @@ log = logging.getLogger("openenv.server")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-_BINARY = ValidationFailed("frames are text, not binary", hint="Send the JSON as a text frame.", errors=[])
+DOOR = "openenv.door"
 
 
 class _Socket:
-    """What both WebSocket doors do alike: accept, seat, answer frame by frame, leave."""
+    """What both WebSocket routes do alike: accept, seat, answer frame by frame, leave."""
 
     transport = "websocket"
+    attachable = False
 
     def __init__(self, core: ServerCore) -> None:
         self.core = core
@@ -43,17 +43,17 @@ class _Socket:
             context = self.core.context(connection)
             session, owned = await self.seat(connection, context)
         except OpenEnvError as error:
-            await self._refuse(error, send)
+            await _quietly(self._refuse(error, send))
             return
+        conversation = Conversation(self.core, session, connection, context)
         try:
-            await self._converse(session, connection, context, receive, send)
+            await self.converse(conversation, scope, receive, send)
         finally:
             session.on_end = None
-            manager = self.core.manager
             if owned:
-                manager.end(session, "its socket closed")
+                self.core.manager.end(session, "its socket closed")
             else:
-                manager.detach(session)
+                self.core.manager.detach(session)
 
     async def seat(self, connection: Connection, context: RequestContext) -> tuple[Session, bool]:
         """The socket's session, and whether it is the socket's own. Raises `OpenEnvError`."""
@@ -69,12 +69,11 @@ class _Socket:
         assert result.session is not None
         return manager.sessions[result.session], True
 
-    attachable = False
-
-    async def _converse(
-        self, session: Session, connection: Connection, context: RequestContext, receive: Receive, send: Send
+    async def converse(
+        self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
     ) -> None:
-        core = self.core
+        """Answer frames until one side closes."""
+        core, session = self.core, conversation.session
         answering = False
 
         def ended(_: str) -> None:
@@ -89,10 +88,10 @@ class _Socket:
             answering = True
             core.replying += 1
             try:
-                reply = await self.answer(message.get("text"), session, connection, context)
+                reply = await self.answer(message.get("text"), conversation)
                 if reply is not None:
                     await send({"type": "websocket.send", "text": reply.decode()})
-                if reply is None or session.ended:
+                if reply is None or session.ended is not None:
                     await send({"type": "websocket.close", "code": 1000})
                     return
             except (OSError, RuntimeError) as error:
@@ -103,9 +102,7 @@ class _Socket:
                 answering = False
                 core.replying -= 1
 
-    async def answer(
-        self, text: str | None, session: Session, connection: Connection, context: RequestContext
-    ) -> bytes | None:
+    async def answer(self, text: str | None, conversation: Conversation) -> bytes | None:
         """The reply to a frame; None to close the socket."""
         raise NotImplementedError
 
@@ -123,25 +120,34 @@ class OpenEnvSocket(_Socket):
 
     attachable = True
 
-    async def answer(
-        self, text: str | None, session: Session, connection: Connection, context: RequestContext
-    ) -> bytes | None:
-        core = self.core
-        if text is None:
-            frame = Frame(Operation("invalid", _BINARY), OpenEnvCodec)
-            size = 0
-        else:
-            frame = core.socket_codec.decode(text)
-            size = len(text)
-        operation = core.operation(frame.operation, connection, context, size)
-        if frame.call is not None:
-            ready = _own_session_method(frame.call, session)
-            if ready is not None:
-                return core.socket_codec.encode(frame, ready)
-        elif operation.op == "close":
+    async def converse(
+        self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
+    ) -> None:
+        door = scope.get("extensions", {}).get(DOOR)
+        if door is None:
+            await super().converse(conversation, scope, receive, send)
+            return
+        session = conversation.session
+        talk = DoorConversation(self.core, session, conversation.connection, conversation.context, door)
+
+        def ended(_: str) -> None:
+            if not talk.answering:
+                talk.leave()
+
+        session.on_end = ended
+        door.give(talk)
+        while (await receive())["type"] != "websocket.disconnect":
+            log.debug("a frame came past the door")
+        if talk.farewell:
+            await _quietly(send({"type": "websocket.close", "code": 1000}))
+
+    async def answer(self, text: str | None, conversation: Conversation) -> bytes | None:
+        frame, result = conversation.understand(text)
+        if conversation.is_farewell(frame):
             return None
-        operation.session = session.id
-        return core.socket_codec.encode(frame, await core.pipeline.run(operation))
+        if result is None:
+            result = await self.core.pipeline.run(frame.operation)
+        return conversation.encode(frame, result)
 
     def refusal(self, error: OpenEnvError) -> bytes:
         return OpenEnvCodec.encode_error(error)
@@ -152,17 +158,15 @@ class McpSocket(_Socket):
 
     transport = "mcp-websocket"
 
-    async def answer(
-        self, text: str | None, session: Session, connection: Connection, context: RequestContext
-    ) -> bytes | None:
-        core = self.core
+    async def answer(self, text: str | None, conversation: Conversation) -> bytes | None:
+        core, session = self.core, conversation.session
         call = core.rpc_codec.decode(text if text is not None else "")
         if call.operation is None:
             return call.answer
-        ready = _own_session_method(call, session)
+        ready = own_session_method(call, session)
         if ready is not None:
             return core.rpc_codec.encode(call, ready)
-        operation = core.operation(call.operation, connection, context, len(text or ""))
+        operation = core.operation(call.operation, conversation.connection, conversation.context, len(text or ""))
         operation.session = session.id
         return core.rpc_codec.encode(call, await core.pipeline.run(operation))
 
@@ -170,30 +174,16 @@ class McpSocket(_Socket):
         return rpc_refusal(None, error)
 
 
-def _own_session_method(call: RpcCall, session: Session) -> Result | None:
-    """``openenv/session/create`` on a socket names the socket's session; ``close`` cannot close it from within."""
-    operation = call.operation
-    if operation is None:
-        return Result()
-    if operation.op == "create":
-        return Result(session=session.id)
-    if operation.op == "close":
-        text = "Cannot close active WebSocket-managed session via MCP method"
-        call.answer = rpc_error(call.id, INVALID_REQUEST, text)
-        return Result()
-    return None
-
-
 _closing: set[asyncio.Task[None]] = set()
 
 
+async def _quietly(sending: Awaitable[None]) -> None:
+    """Send to a client that may be gone already; then there is nobody to tell."""
+    with contextlib.suppress(OSError, RuntimeError):
+        await sending
+
+
 def _in_background(sending: Awaitable[None]) -> None:
-    """Send from a callback; the socket may be gone already, which is what the sending is for."""
-
-    async def send() -> None:
-        with contextlib.suppress(OSError, RuntimeError):
-            await sending
-
-    task = asyncio.get_running_loop().create_task(send())
+    task = asyncio.get_running_loop().create_task(_quietly(sending))
     _closing.add(task)
     task.add_done_callback(_closing.discard)

@@ -1,0 +1,134 @@
+"""A seated socket's frames, one after the other: what both ways into ``/ws`` share."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from openenv.errors import ValidationFailed
+from openenv.operation import Connection, Operation, RequestContext, Result
+from openenv.protocol import OpenEnvCodec
+from openenv.protocol.jsonrpc import INVALID_REQUEST, RpcCall, rpc_error
+from openenv.protocol.socket import Frame
+from openenv.runtime import Session
+from openenv.server.core import ServerCore
+
+if TYPE_CHECKING:
+    from openenv.server.door import Door
+
+__all__ = ["Conversation", "DoorConversation", "own_session_method"]
+
+_BINARY = ValidationFailed("frames are text, not binary", hint="Send the JSON as a text frame.", errors=[])
+
+
+class Conversation:
+    """Understands a socket's frames and encodes the answers."""
+
+    def __init__(self, core: ServerCore, session: Session, connection: Connection, context: RequestContext) -> None:
+        self.core = core
+        self.session = session
+        self.connection = connection
+        self.context = context
+
+    def understand(self, text: str | None) -> tuple[Frame, Result | None]:
+        """The frame's operation, and its result when there is nothing to run."""
+        core = self.core
+        frame = core.socket_codec.decode(text) if text is not None else Frame(Operation("invalid", _BINARY), OpenEnvCodec)
+        operation = core.operation(frame.operation, self.connection, self.context, len(text or ""))
+        operation.session = self.session.id
+        return frame, None if frame.call is None else own_session_method(frame.call, self.session)
+
+    def encode(self, frame: Frame, result: Result) -> bytes:
+        """The answer."""
+        return self.core.socket_codec.encode(frame, result)
+
+    @staticmethod
+    def is_farewell(frame: Frame) -> bool:
+        """Whether the client asks to close."""
+        return frame.operation.op == "close" and frame.call is None
+
+
+class DoorConversation(Conversation):
+    """Answers a door's frames: in the callback in which they came when the environment is inline, else when it is done."""
+
+    WAITING_LIMIT = 32
+
+    def __init__(
+        self, core: ServerCore, session: Session, connection: Connection, context: RequestContext, door: Door
+    ) -> None:
+        super().__init__(core, session, connection, context)
+        self.answering = False
+        """Whether an answer is owed."""
+        self.farewell = False
+        """Whether the socket is to be closed; the ASGI side does it."""
+        self._door = door
+        self._frame: Frame | None = None
+        self._waiting: deque[str | None] = deque()
+
+    def take(self, text: str | None) -> None:
+        """Answer a frame, or keep it until its turn comes."""
+        if self.answering or self._waiting or self._door.clogged:
+            self._waiting.append(text)
+            if len(self._waiting) >= self.WAITING_LIMIT:
+                self._door.read(False)
+            return
+        self._begin(text)
+
+    def flow(self) -> None:
+        """Go on with what waits."""
+        waiting = self._waiting
+        while waiting and not self.answering and not self._door.clogged and not self.farewell:
+            self._begin(waiting.popleft())
+        if not waiting:
+            self._door.read(True)
+
+    def _begin(self, text: str | None) -> None:
+        if self.farewell:
+            return
+        frame, result = self.understand(text)
+        if self.is_farewell(frame):
+            self.leave()
+            return
+        if result is None:
+            self.answering = True
+            self._frame = frame
+            result = self.core.pipeline.submit(frame.operation, self._late)
+            if result is None:
+                self.core.replying += 1
+                return
+            self.answering = False
+        self._answer(frame, result)
+
+    def _late(self, result: Result) -> None:
+        frame = self._frame
+        assert frame is not None
+        self.answering = False
+        self.core.replying -= 1
+        self._answer(frame, result)
+        if self._waiting:
+            self.flow()
+
+    def _answer(self, frame: Frame, result: Result) -> None:
+        self._door.write(self.encode(frame, result))
+        if self.session.ended is not None:
+            self.leave()
+
+    def leave(self) -> None:
+        """Wake the ASGI side, which closes the socket as it does without a door."""
+        self.farewell = True
+        self._waiting.clear()
+        self._door.queue.put_nowait({"type": "websocket.disconnect", "code": 1000})
+
+
+def own_session_method(call: RpcCall, session: Session) -> Result | None:
+    """``openenv/session/create`` on a socket names the socket's session; ``close`` cannot close it from within."""
+    operation = call.operation
+    if operation is None:
+        return Result()
+    if operation.op == "create":
+        return Result(session=session.id)
+    if operation.op == "close":
+        text = "Cannot close active WebSocket-managed session via MCP method"
+        call.answer = rpc_error(call.id, INVALID_REQUEST, text)
+        return Result()
+    return None

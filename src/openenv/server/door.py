@@ -1,0 +1,165 @@
+"""uvicorn's WebSocket protocol with a short way in: frames of a seated socket go to a callback, not through ASGI.
+
+The handshake, fragments, control frames, limits and the close are uvicorn's and websockets' own. What this class adds
+is for whole, small text frames, which is nearly all of them: it reads them where they lie, hands the text over in the
+same callback in which the bytes came, and writes the answer as one unfragmented frame. Whatever else arrives goes the
+long way, once and for all where it is not a control frame.
+
+Only `openenv.server.serve` uses it. Under any other ASGI server the same conversation goes through ASGI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Protocol, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:
+    from websockets.utils import apply_mask
+
+__all__ = ["DOOR", "Door", "Hand"]
+
+DOOR = "openenv.door"
+"""The ASGI extension's name: the scope of a socket that came through a door has the door under it."""
+
+_WHOLE_TEXT = 0x81
+_LONGEST_SHORT_WAY = 0xFFFF
+
+
+class Hand(Protocol):
+    """What a door hands a socket's frames to."""
+
+    def take(self, text: str | None) -> None:
+        """A text frame; None for a binary one."""
+
+    def flow(self) -> None:
+        """The client reads again: go on."""
+
+
+class Door(WebSocketsSansIOProtocol):
+    """A WebSocket connection of ``openenv serve``."""
+
+    _hand: Hand | None = None
+    _short_way = False
+    _rest = b""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        scope = getattr(self, "scope", None)
+        if scope is not None:
+            scope["extensions"][DOOR] = self
+
+    def give(self, hand: Hand) -> None:
+        """From now on frames go to ``hand``; those that wait already go first."""
+        waiting = []
+        while not self.queue.empty():
+            waiting.append(self.queue.get_nowait())
+        for message in waiting:
+            if message["type"] == "websocket.receive":
+                hand.take(cast("str | None", message.get("text")))
+            else:
+                self.queue.put_nowait(message)
+        self._hand = hand
+        self._short_way = not self.frames and self.conn.max_fragment_size is None
+        self.read(True)
+
+    def read(self, wanted: bool) -> None:
+        """Read from the socket, or leave what comes in the kernel's buffer so that the client has to wait."""
+        if self.read_paused == wanted and not self.transport.is_closing():
+            self.read_paused = not wanted
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    @property
+    def clogged(self) -> bool:
+        """Whether the client does not read what it was sent."""
+        return not self.writable.is_set()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._hand is not None and not self.disconnected:
+            self._hand.flow()
+
+    def write(self, payload: bytes) -> None:
+        """Send one text frame; nothing when the socket is closed or closing."""
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            return
+        length = len(payload)
+        if length < 126:
+            head = bytes((_WHOLE_TEXT, length))
+        elif length <= 0xFFFF:
+            head = b"\x81\x7e" + length.to_bytes(2, "big")
+        else:
+            head = b"\x81\x7f" + length.to_bytes(8, "big")
+        self.transport.write(head + payload)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._short_way:
+            super().data_received(data)
+            return
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        position, end = 0, len(data)
+        while position < end:
+            if end - position < 2:
+                break
+            first, second = data[position], data[position + 1]
+            length = second & 0x7F
+            start = position + 2
+            if length == 126:
+                start += 2
+                length = int.from_bytes(data[position + 2 : start], "big") if start <= end else _LONGEST_SHORT_WAY
+            stop = start + 4 + length
+            control = first & 0xF8 == 0x88 and length < 126
+            if not second & 0x80 or second & 0x7F == 127 or not (first == _WHOLE_TEXT or control):
+                self._take_the_long_way(data[position:])
+                return
+            if stop > end:
+                break
+            if control:
+                super().data_received(data[position:stop])
+                if self.transport.is_closing():
+                    return
+            elif not self._read_text(data[start + 4 : stop], data[start : start + 4]):
+                self._take_the_long_way(data[position:])
+                return
+            position = stop
+        self._rest = data[position:]
+
+    def _read_text(self, masked: bytes, mask: bytes) -> bool:
+        """Hand over a text frame; False when it is not UTF-8, which is for the long way to refuse."""
+        try:
+            text = apply_mask(masked, mask).decode()
+        except UnicodeDecodeError:
+            return False
+        hand = self._hand
+        if hand is not None and not self.close_sent:
+            hand.take(text)
+        return True
+
+    def _take_the_long_way(self, data: bytes) -> None:
+        self._short_way = False
+        super().data_received(data)
+
+    def send_receive_event_to_app(self) -> None:
+        hand = self._hand
+        if hand is None or self.close_sent:
+            super().send_receive_event_to_app()
+            return
+        data = b"".join(self.frames)
+        if self.curr_msg_data_type != "text":
+            self.frames = []
+            hand.take(None)
+            return
+        with contextlib.suppress(UnicodeDecodeError):
+            text = data.decode()
+            self.frames = []
+            hand.take(text)
+            return
+        super().send_receive_event_to_app()
