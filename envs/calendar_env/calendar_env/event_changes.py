@@ -124,8 +124,9 @@ class EventWriter:
         if one.cancelled and not (revived and on_main):
             raise deleted("eventId")
         if fields.get("status") == "cancelled":
+            one = self.own_row(one)
             self.cancel(one, access, fields)
-            return self.again(self.own_row(one).row["event_key"], access.id)
+            return self.again(one.row["event_key"], access.id)
         shared = self._shared(one, access, fields, replace=replace and on_main)
         copy = self._copy(one, fields, replace=replace, on_main=on_main)
         if not on_main:

@@ -257,7 +257,7 @@ def _reminders(value: Reminders | None) -> str | None:
             location="reminders",
             hint="Set useDefault to false.",
         )
-    return json.dumps(value.model_dump(exclude_none=True))
+    return None if value.useDefault else json.dumps(value.model_dump(exclude_none=True))
 
 
 def _source(value: Any) -> str | None:

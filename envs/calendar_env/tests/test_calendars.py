@@ -74,7 +74,9 @@ def test_conference_properties_are_checked(gym: LocalGym) -> None:
     patched = gym.call(ALICE, "calendars_patch", calendarId="primary", conferenceProperties=good)
     assert patched["conferenceProperties"] == good
     for bad in ({}, {"allowedConferenceSolutionTypes": "x"}, {"allowedConferenceSolutionTypes": [{}]}, {"other": []}):
-        assert gym.refusal(ALICE, "calendars_patch", calendarId="primary", conferenceProperties=bad)["code"] == "INVALID_ARGUMENTS"
+        assert (
+            gym.refusal(ALICE, "calendars_patch", calendarId="primary", conferenceProperties=bad)["code"] == "INVALID_ARGUMENTS"
+        )
 
 
 # The list of calendars.

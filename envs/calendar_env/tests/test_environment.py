@@ -17,7 +17,23 @@ from openenv.errors import ConfigurationError, Unauthenticated, ValidationFailed
 from openenv.operation import Principal, RequestContext
 
 WHEN = {"start": {"dateTime": "2026-01-15T14:00:00Z"}, "end": {"dateTime": "2026-01-15T15:00:00Z"}}
-BAD_NAMES = ["", "..", "../up", "a/b", "a\\b", "/etc/passwd", "a.b", ".hidden", "-dash", "ä", "a b", "a\0b", "a\n", "x" * 65, "％2e"]
+BAD_NAMES = [
+    "",
+    "..",
+    "../up",
+    "a/b",
+    "a\\b",
+    "/etc/passwd",
+    "a.b",
+    ".hidden",
+    "-dash",
+    "ä",
+    "a b",
+    "a\0b",
+    "a\n",
+    "x" * 65,
+    "％2e",
+]
 
 
 def play(gym: LocalGym) -> list[str]:
@@ -107,7 +123,9 @@ def test_the_tool_list_fits_into_forty_kilobytes() -> None:
 
 def test_groups_of_tools_do_not_overwrite_each_others_helpers() -> None:
     groups = [base for base in AllCalendarTools.__mro__ if base.__module__.startswith("calendar_env.tools.")]
-    names = [name for base in groups for name in vars(base) if not name.startswith("__") and name not in ("tools", "store", "user")]
+    names = [
+        name for base in groups for name in vars(base) if not name.startswith("__") and name not in ("tools", "store", "user")
+    ]
     names = [name for name in names if name not in ("_abc_impl",)]
     assert sorted(names) == sorted(set(names))
 

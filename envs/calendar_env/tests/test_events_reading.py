@@ -90,7 +90,9 @@ def test_an_all_day_event_has_the_days_of_its_calendars_zone(gym: LocalGym) -> N
     assert gym.call(DAVE, "events_get", eventId=one, **PRIMARY)["end"] == {"date": "2026-02-03"}
 
 
-@pytest.mark.parametrize("bad", ["2026-01-05", "2026-01-05T00:00:00", "yesterday", "2026-02-30T00:00:00Z", "9999-01-01T00:00:00Z", ""])
+@pytest.mark.parametrize(
+    "bad", ["2026-01-05", "2026-01-05T00:00:00", "yesterday", "2026-02-30T00:00:00Z", "9999-01-01T00:00:00Z", ""]
+)
 def test_a_bound_needs_an_offset(gym: LocalGym, bad: str) -> None:
     assert gym.refusal(DAVE, "events_list", timeMin=bad, **PRIMARY)["field"] == "timeMin"
 
@@ -287,10 +289,17 @@ def test_a_synchronised_expansion_starts_over_when_a_series_moves(gym: LocalGym)
     gym.call(ALICE, "events_patch", eventId="oneononebob_20260126T200000Z", summary="Review", **PRIMARY)
     changed = gym.call(ALICE, "events_list", singleEvents=True, maxResults=2500, syncToken=sync, **PRIMARY)
     assert ids(changed) == ["oneononebob_20260126T200000Z"]
-    gym.call(ALICE, "events_patch", eventId="oneononebob", recurrence=["RRULE:FREQ=WEEKLY;COUNT=2;BYDAY=MO"], **PRIMARY, **{
-        "start": {"dateTime": "2026-01-05T15:00:00", "timeZone": "America/New_York"},
-        "end": {"dateTime": "2026-01-05T15:30:00", "timeZone": "America/New_York"},
-    })
+    gym.call(
+        ALICE,
+        "events_patch",
+        eventId="oneononebob",
+        recurrence=["RRULE:FREQ=WEEKLY;COUNT=2;BYDAY=MO"],
+        **PRIMARY,
+        **{
+            "start": {"dateTime": "2026-01-05T15:00:00", "timeZone": "America/New_York"},
+            "end": {"dateTime": "2026-01-05T15:30:00", "timeZone": "America/New_York"},
+        },
+    )
     refused = gym.refusal(ALICE, "events_list", singleEvents=True, maxResults=2500, syncToken=sync, **PRIMARY)
     assert reason(refused) == (410, "fullSyncRequired")
 
@@ -328,7 +337,9 @@ def test_free_busy_merges_and_leaves_out_what_is_free(gym: LocalGym) -> None:
         {"start": "2026-01-07T16:00:00Z", "end": "2026-01-07T17:00:00Z"},
     ]
     # Working from home is no appointment.
-    bob = gym.call(BOB, "freebusy_query", items=[{"id": "primary"}], timeZone="America/Los_Angeles", **asked)["calendars"]["primary"]
+    bob = gym.call(BOB, "freebusy_query", items=[{"id": "primary"}], timeZone="America/Los_Angeles", **asked)["calendars"][
+        "primary"
+    ]
     assert bob["busy"][0] == {"start": "2026-01-07T06:00:00-08:00", "end": "2026-01-07T07:00:00-08:00"}
 
 

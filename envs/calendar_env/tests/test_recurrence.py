@@ -60,7 +60,11 @@ def test_a_time_that_a_clock_change_skips_happens_once() -> None:
 
 
 def test_numbered_and_last_weekdays() -> None:
-    assert days(timed("RRULE:FREQ=MONTHLY;BYDAY=2TU;COUNT=3", start="2026-01-13T10:00")) == ["2026-01-13", "2026-02-10", "2026-03-10"]
+    assert days(timed("RRULE:FREQ=MONTHLY;BYDAY=2TU;COUNT=3", start="2026-01-13T10:00")) == [
+        "2026-01-13",
+        "2026-02-10",
+        "2026-03-10",
+    ]
     assert days(timed("RRULE:FREQ=MONTHLY;BYDAY=-1FR;COUNT=2", start="2026-01-30T10:00")) == ["2026-01-30", "2026-02-27"]
     assert days(all_day("RRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=4TH;COUNT=2", start="2026-11-26")) == ["2026-11-26", "2027-11-25"]
 
@@ -165,7 +169,9 @@ def test_windows_agree_with_dateutil(rule: str, first: date, offset: int, length
     low = begin + timedelta(days=offset)
     high = low + timedelta(days=length)
     plain = rrule.rrulestr(rule, dtstart=begin)
-    expected = [start for start in islice(plain, 8000) if low <= start < high] if "COUNT" in rule else plain.between(low, high, inc=True)
+    expected = (
+        [start for start in islice(plain, 8000) if low <= start < high] if "COUNT" in rule else plain.between(low, high, inc=True)
+    )
     expected = [start.replace(tzinfo=UTC) for start in expected if start < high]
     series = Series((f"RRULE:{rule}",), begin.replace(tzinfo=UTC), zone("UTC"))
     assert series.starts(low.replace(tzinfo=UTC), high.replace(tzinfo=UTC)) == expected

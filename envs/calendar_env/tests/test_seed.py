@@ -58,7 +58,9 @@ def test_the_template_is_sound() -> None:
 
 
 def test_another_process_makes_the_same_template() -> None:
-    program = "import hashlib; from calendar_env.storage.template import template_image as t; print(hashlib.sha256(t()).hexdigest())"
+    program = (
+        "import hashlib; from calendar_env.storage.template import template_image as t; print(hashlib.sha256(t()).hexdigest())"
+    )
     digests = {
         subprocess.run(
             [sys.executable, "-c", program], capture_output=True, check=True, env={"PYTHONHASHSEED": str(seed)}, timeout=20
