@@ -145,7 +145,7 @@ class WeightedSum:
 
     def __call__(self, observation: Any, initial_state: Any = None) -> float:
         """The sum. Raises as `call_reward` does."""
-        return math.fsum(self.explain(observation, initial_state).values())
+        return _finite(sum(self.explain(observation, initial_state).values()), "WeightedSum")
 
     def explain(self, observation: Any, initial_state: Any = None) -> dict[str, float]:
         """What each component adds to the sum, by name."""

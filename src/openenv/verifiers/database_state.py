@@ -78,7 +78,7 @@ class DatabaseState:
             verifier_type=self.verifier_type,
             passed=passed,
             message=message,
-            expected=config.expected_value,
+            expected=shown(config.expected_value),
             actual=shown(actual),
             details={"comparison_type": config.comparison_type},
         )
@@ -105,14 +105,14 @@ def compare(actual: Any, expected: Any, comparison: Comparison) -> bool:
 
 
 def _ordered(actual: Any, expected: Any, comparison: Comparison) -> bool:
-    numbers = isinstance(actual, int | float) and isinstance(expected, int | float)
-    if not numbers and not (isinstance(actual, str) and isinstance(expected, str)):
+    # Two branches alike: type checkers have to see texts with texts and numbers with numbers.
+    if isinstance(actual, str) and isinstance(expected, str):  # noqa: SIM114
+        above, below = actual > expected, actual < expected
+    elif isinstance(actual, int | float) and isinstance(expected, int | float):
+        above, below = actual > expected, actual < expected
+    else:
         return False
-    if comparison == "greater_than":
-        return bool(actual > expected)
-    if comparison == "less_than":
-        return bool(actual < expected)
-    return bool(actual >= expected) if comparison == "at_least" else bool(actual <= expected)
+    return {"greater_than": above, "less_than": below, "at_least": not below, "at_most": not above}[comparison]
 
 
 def _value(result: QueryResult, config: DatabaseStateConfig) -> Any:

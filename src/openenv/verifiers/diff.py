@@ -76,19 +76,19 @@ class Table:
 def read_tables(image: bytes) -> dict[str, Table]:
     """Every table of an image by name, with its rows. SQLite's own tables and the shadows of virtual ones are left out."""
     with closing(open_image(image)) as connection:
+        try:
+            return _read_all(connection)
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise _unreadable(error) from None
+        except (sqlite3.Error, UnicodeError) as error:
+            raise _unreadable(error) from None
+        # Some text is not UTF-8: once more, with the slower way that keeps it.
         connection.text_factory = exact_text_of
         try:
-            listed = connection.execute(
-                "SELECT l.name, l.wr, coalesce(m.sql, '') FROM pragma_table_list l JOIN sqlite_master m ON m.name = l.name "
-                "WHERE l.schema = 'main' AND l.type IN ('table', 'virtual') AND m.type = 'table' "
-                "AND l.name NOT LIKE 'sqlite!_%' ESCAPE '!'"
-            ).fetchall()
-            return {name: _read(connection, name, bool(without), sql) for name, without, sql in listed}
+            return _read_all(connection)
         except (sqlite3.Error, UnicodeError) as error:
-            raise ExecutionFailed(
-                f"The tables of a database image cannot be read: {error}",
-                hint="The image has to be whole, and its virtual tables of modules that this SQLite has.",
-            ) from None
+            raise _unreadable(error) from None
 
 
 def diff_images(initial: bytes, final: bytes, ignored: Sequence[str] = ()) -> list[Change]:
@@ -120,6 +120,22 @@ def is_ignored(table: str, column: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern.lower().replace("[", "[[]").replace("?", "[?]")) for pattern in patterns)
 
 
+def _read_all(connection: sqlite3.Connection) -> dict[str, Table]:
+    listed = connection.execute(
+        "SELECT l.name, l.wr, coalesce(m.sql, '') FROM pragma_table_list l JOIN sqlite_master m ON m.name = l.name "
+        "WHERE l.schema = 'main' AND l.type IN ('table', 'virtual') AND m.type = 'table' "
+        "AND l.name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+    ).fetchall()
+    return {name: _read(connection, name, bool(without_rowid), sql) for name, without_rowid, sql in listed}
+
+
+def _unreadable(error: Exception) -> ExecutionFailed:
+    return ExecutionFailed(
+        f"The tables of a database image cannot be read: {error}",
+        hint="The image has to be whole, and its virtual tables of modules that this SQLite has.",
+    )
+
+
 def _read(connection: sqlite3.Connection, name: str, without_rowid: bool, definition: str) -> Table:
     # Generated columns are left out, being what the others make of them, and so are a virtual table's hidden ones.
     described = connection.execute("SELECT name, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid", (name,)).fetchall()
@@ -147,21 +163,23 @@ def _compare(name: str, before: Table | None, after: Table | None, ignored: Sequ
     elif before.rows == after.rows and (before.key or before.rowids == after.rowids):
         return
     names, old, new = _keyed(before, after)
+    was_of, now_of = before.columns if before else (), after.columns if after else ()
     for key in sorted(new.keys() - old.keys(), key=_sorting):
-        yield Change(name, "insert", _identity(names, key), None, new[key])
-    for key in sorted((key for key in old.keys() & new.keys() if old[key] != new[key]), key=_sorting):
-        was, now = old[key], new[key]
+        yield Change(name, "insert", _identity(names, key), None, _named(now_of, new[key]))
+    same = was_of == now_of
+    for key in sorted((key for key in old.keys() & new.keys() if not same or old[key] != new[key]), key=_sorting):
+        was, now = _named(was_of, old[key]), _named(now_of, new[key])
         every = [*now, *(column for column in was if column not in now)]
         changed = tuple(column for column in every if column in counted and was.get(column, _ABSENT) != now.get(column, _ABSENT))
         if changed:
             yield Change(name, "update", _identity(names, key), was, now, changed)
     for key in sorted(old.keys() - new.keys(), key=_sorting):
-        yield Change(name, "delete", _identity(names, key), old[key], None)
+        yield Change(name, "delete", _identity(names, key), _named(was_of, old[key]), None)
 
 
 _ABSENT = object()
 
-KeyedRows = dict[Key, dict[str, Any]]
+KeyedRows = dict[Key, Row]
 
 
 def _keyed(before: Table | None, after: Table | None) -> tuple[tuple[str, ...], KeyedRows, KeyedRows]:
@@ -174,10 +192,7 @@ def _keyed(before: Table | None, after: Table | None) -> tuple[tuple[str, ...], 
         if all(len(rows) == len(table.rows) for rows, table in zip(keyed, tables, strict=True)):
             return names, *_sides(keyed, before, after)
     if all(table.rowids is not None for table in tables):
-        keyed = [
-            {(rowid,): _named(table.columns, row) for rowid, row in zip(table.rowids or (), table.rows, strict=True)}
-            for table in tables
-        ]
+        keyed = [{(rowid,): row for rowid, row in zip(table.rowids or (), table.rows, strict=True)} for table in tables]
         return ("rowid",), *_sides(keyed, before, after)
     return (), *_sides([_by_whole_row(table) for table in tables], before, after)
 
@@ -188,7 +203,7 @@ def _sides(keyed: Sequence[KeyedRows], before: Table | None, after: Table | None
 
 def _by_primary_key(table: Table) -> KeyedRows:
     places = [table.columns.index(column) for column in table.key]
-    return {tuple(row[place] for place in places): _named(table.columns, row) for row in table.rows}
+    return {tuple([row[place] for place in places]): row for row in table.rows}
 
 
 def _by_whole_row(table: Table) -> KeyedRows:
@@ -196,7 +211,7 @@ def _by_whole_row(table: Table) -> KeyedRows:
     rows: KeyedRows = {}
     for row in table.rows:
         seen[row] += 1
-        rows[(*row, seen[row])] = _named(table.columns, row)
+        rows[(*row, seen[row])] = row
     return rows
 
 

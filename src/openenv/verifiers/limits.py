@@ -3,13 +3,12 @@
 The authorizer lets a statement select, read and call the functions listed here, and nothing else. SQLite's limits bound
 the text, its nesting and every value. A progress handler counts the virtual machine's instructions and watches this
 thread's processor time and the process's memory. Two things get past all of these inside SQLite itself and have guards
-of their own: functions whose cost is the product of two arguments, and tables of a ``WITH`` that multiply when they are
-expanded, before the first instruction runs.
+of their own: functions whose cost is the product of two arguments, here, and queries that grow while they are compiled,
+before the first instruction runs, in ``expansion``.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from openenv.errors import QueryRefused, QueryTooExpensive
+from openenv.verifiers.image import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,6 @@ _SCHEMA_TABLES: Final = frozenset({"sqlite_master", "sqlite_temp_master"})
 _MAX_CALLS = 200
 _INSTRUCTIONS_BETWEEN_LOOKS = 200
 _CPU_S_BETWEEN_MEMORY_LOOKS = 0.02
-_MAX_WITH_NAMES = 24
 _MAX_COLUMNS = 200
 
 
@@ -219,6 +218,7 @@ class GuardedFunctions:
     def _open(self) -> sqlite3.Connection:
         if self._builtins is None:
             self._builtins = sqlite3.connect(":memory:", isolation_level=None)
+            self._builtins.text_factory = text_of
             self._builtins.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._watch.budget.max_value_bytes)
             self._builtins.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)
         return self._builtins
@@ -226,53 +226,3 @@ class GuardedFunctions:
 
 def _length(value: object) -> int:
     return len(value) if isinstance(value, str | bytes) else 24
-
-
-_TOKEN: Final = re.compile(
-    r"""--[^\n]*+ | /\*(?s:.*?)(?:\*/|\Z)          # comments
-      | (?:'[^']*+(?:'|\Z))++ | (?:"[^"]*+(?:"|\Z))++ | (?:`[^`]*+(?:`|\Z))++ | \[[^\]]*+\]?
-      | [\w$]++ | \S""",
-    re.VERBOSE,
-)
-_COMMENTS: Final = ("--", "/*")
-
-
-def check_expansion(query: str) -> None:
-    """Refuse a query whose ``WITH`` tables could multiply when they are expanded.
-
-    SQLite copies such a table's definition wherever its name stands, before the first instruction runs: twenty tables
-    that each read the one before twice are a million copies. Names in ``n`` places make at most about ``e ** (n / e)``.
-    """
-    if "with" not in query.lower():
-        return
-    tokens = [_bare(token) for token in _TOKEN.findall(query) if not token.startswith(_COMMENTS)]
-    named = {name for index, token in enumerate(tokens) if token == "as" and (name := _defined(tokens, index))}
-    tokens.append("")
-    places = sum(token in named and tokens[index + 1] != "." for index, token in enumerate(tokens[:-1])) - len(named)
-    if places > _MAX_WITH_NAMES:
-        raise QueryTooExpensive(
-            f"The query names the tables of its WITH in {places} places; {_MAX_WITH_NAMES} are allowed",
-            field="query",
-            hint="Use fewer of them, or other names for columns and aliases.",
-        )
-
-
-def _bare(token: str) -> str:
-    if token[0] in "'\"`":
-        token = token[1:-1].replace(token[0] * 2, token[0])
-    elif token[0] == "[":
-        token = token[1:].removesuffix("]")
-    return token.lower()
-
-
-def _defined(tokens: list[str], index: int) -> str | None:
-    """The name before ``AS (``, or before ``(columns) AS (``, where the token at the index is that ``AS``."""
-    after = next((token for token in tokens[index + 1 : index + 4] if token not in ("not", "materialized")), "")
-    before = index - 1
-    if after != "(" or before < 0:
-        return None
-    if tokens[before] == ")":
-        while before > 0 and tokens[before] != "(":
-            before -= 1
-        before -= 1
-    return tokens[before] if before >= 0 else None

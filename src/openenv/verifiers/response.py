@@ -96,7 +96,7 @@ class Response:
         else:
             failures = list(self._failures(response))
         message = f"{failures[0][0].upper()}{failures[0][1:]}." if failures else "The response is as expected."
-        expected = config.model_dump(exclude_defaults=True)
+        expected = shown(config.model_dump(exclude_defaults=True))
         return Verdict(
             name=self.name,
             verifier_type=self.verifier_type,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from openenv.errors import QueryRefused, QueryTooExpensive
+from openenv.verifiers.expansion import check_expansion
 from openenv.verifiers.image import json_cell, open_image, text_of
-from openenv.verifiers.limits import DEFAULT_BUDGET, GuardedFunctions, QueryBudget, Watch, check_expansion
+from openenv.verifiers.limits import DEFAULT_BUDGET, GuardedFunctions, QueryBudget, Watch
 
 __all__ = ["QueryBudget", "QueryResult", "run_query"]
 
@@ -36,6 +37,8 @@ def run_query(image: bytes, query: str, budget: QueryBudget = DEFAULT_BUDGET) ->
     """
     if not query.strip():
         raise QueryRefused("The query is empty", field="query", hint="Write a single SELECT.")
+    if len(query) > budget.max_sql_bytes:
+        raise _too_long(budget)
     check_expansion(query)
     connection = open_image(image)
     watch = Watch(budget)
@@ -81,9 +84,7 @@ def _explain(error: Exception, image: bytes, budget: QueryBudget) -> QueryRefuse
     if isinstance(error, MemoryError):
         return QueryTooExpensive("The query is too complex to be compiled", field="query", hint="Ask for less at a time.")
     if "query string is too large" in said:
-        return QueryTooExpensive(
-            f"The query is longer than {budget.max_sql_bytes} bytes", field="query", hint="Ask for less at a time."
-        )
+        return _too_long(budget)
     if "too big" in said:
         return QueryTooExpensive(
             f"The query makes or reads a value of more than {budget.max_value_bytes} bytes",
@@ -92,10 +93,22 @@ def _explain(error: Exception, image: bytes, budget: QueryBudget) -> QueryRefuse
         )
     if "one statement at a time" in said:
         return QueryRefused("The query is more than one statement", field="query", hint="Write a single SELECT.")
+    if "user-defined function" in said:
+        return QueryRefused(
+            "The query gives a text that is not UTF-8 to LIKE, GLOB, instr, replace or trim",
+            field="query",
+            hint="Compare hex(column).",
+        )
     hint = "Write a single SELECT in SQLite's dialect."
     if "no such table" in said or "no such column" in said:
         hint = _what_there_is(image)
     return QueryRefused(f"SQLite refuses the query: {said[:500]}", field="query", hint=hint)
+
+
+def _too_long(budget: QueryBudget) -> QueryTooExpensive:
+    return QueryTooExpensive(
+        f"The query is longer than {budget.max_sql_bytes} bytes", field="query", hint="Ask for less at a time."
+    )
 
 
 def _what_there_is(image: bytes) -> str:

@@ -67,7 +67,7 @@ class ToolCalls:
             verifier_type=self.verifier_type,
             passed=not failures,
             message=message,
-            expected=self.config.model_dump(exclude_defaults=True),
+            expected=shown(self.config.model_dump(exclude_defaults=True)),
             actual=[shown(event.tool) for event in every[:_SHOWN_CALLS]],
             details={"calls": len(every), "counted": len(counted), **({"failures": failures} if failures else {})},
         )
