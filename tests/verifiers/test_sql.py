@@ -219,7 +219,7 @@ def test_expressions_of_subqueries_cannot_multiply(definition: str, use: str) ->
         if len(query) > 15_000:
             break
     with pytest.raises(QueryTooExpensive, match="grow"):
-        run_query(IMAGE, query, QueryBudget(max_sql_bytes=100_000))
+        run_query(IMAGE, query, QueryBudget(max_sql_bytes=10_000_000))
 
 
 def test_columns_of_a_with_cannot_multiply() -> None:
