@@ -127,7 +127,7 @@ class Environment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
 
     def close(self) -> None:
         """Free what the instance holds. Called once, also when the client vanished in the middle of a step."""
-        return None
+        return
 
 
 class AsyncEnvironment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
@@ -143,7 +143,7 @@ class AsyncEnvironment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
 
     async def close(self) -> None:
         """As `Environment.close`."""
-        return None
+        return
 
 
 @runtime_checkable

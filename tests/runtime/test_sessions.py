@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,10 +16,9 @@ ANNA, BERT = Principal("anna"), Principal("bert")
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
+def _fresh() -> None:
     Talker.closed.clear()
     InlineTalker.closed.clear()
-    yield
 
 
 async def test_capacity_is_a_typed_refusal_with_a_hint_and_a_closed_session_frees_its_slot() -> None:

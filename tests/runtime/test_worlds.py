@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,15 +12,14 @@ from openenv.scenario import Scenario
 from tests.support.local import Local
 from tests.support.toys import AsyncTalker, InlineTalker, Notes, PinnedTalker, Say, Shout, Talker
 
-KINDS = [Talker, InlineTalker, PinnedTalker, AsyncTalker]
+KINDS: list[Any] = [Talker, InlineTalker, PinnedTalker, AsyncTalker]
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
+def _fresh() -> None:
     for kind in KINDS:
         kind.closed.clear()
     Talker.most_at_once = 0
-    yield
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -273,7 +271,8 @@ async def test_a_scenario_whose_setup_fails_is_not_loaded() -> None:
 async def test_what_has_no_tools_and_no_database_says_so() -> None:
     local = Local(InlineTalker)
     session = await local.open()
-    for op, payload in [("call_tool", ("x", {})), ("list_tools", None), ("query", "SELECT 1"), ("export", "final")]:
+    cases: list[tuple[str, Any]] = [("call_tool", ("x", {})), ("list_tools", None), ("query", "SELECT 1"), ("export", "final")]
+    for op, payload in cases:
         refused = await local.run(op, payload, session=session)
         assert isinstance(refused.error, Unsupported), op
     await local.manager.shutdown()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from echo_env.models import EchoAction, EchoObservation
 from openenv import EnvClient, State
 
@@ -11,5 +9,5 @@ from openenv import EnvClient, State
 class EchoEnv(EnvClient[EchoAction, EchoObservation, State]):
     """``with EchoEnv("ws://localhost:8000") as client: client.step(EchoAction(message="hello"))``."""
 
-    observation_type: ClassVar[type[EchoObservation]] = EchoObservation
-    state_type: ClassVar[type[State]] = State
+    observation_type = EchoObservation
+    state_type = State

@@ -51,7 +51,8 @@ def main() -> None:
         _explain(error)
         sys.exit(EXIT_FAILURE)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - only to keep the interpreter's last flush quiet
+        # Only to keep the interpreter's last flush quiet.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         sys.exit(EXIT_FAILURE)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from openenv.cli.headers import parse_headers
 from openenv.errors import ConfigurationError
 
 
@@ -29,7 +30,7 @@ def call(
 
         openenv call http://localhost:8004 calendars_list -H "x-access-token: …"
     """
-    headers = dict(_header(one) for one in header or [])
+    headers = parse_headers(header or [])
     action = _object(step, "--step") if step is not None else None
     given = _object(arguments, "ARGUMENTS")
     answer = asyncio.run(_call(url, tool, given, action, headers, timeout))
@@ -37,11 +38,16 @@ def call(
 
 
 async def _call(
-    url: str, tool: str | None, arguments: dict[str, Any], action: dict[str, Any] | None, headers: dict[str, str], timeout: float
+    url: str,
+    tool: str | None,
+    arguments: dict[str, Any],
+    action: dict[str, Any] | None,
+    headers: dict[str, str],
+    patience_s: float,
 ) -> Any:
     from openenv.client import ToolClient
 
-    async with ToolClient(url, headers=headers, connect_timeout_s=timeout, message_timeout_s=timeout) as client:
+    async with ToolClient(url, headers=headers, connect_timeout_s=patience_s, message_timeout_s=patience_s) as client:
         if action is not None:
             await client.reset()
             result = await client.step(action)
@@ -49,13 +55,6 @@ async def _call(
         if tool is None:
             return [{"name": one.name, "description": one.description} for one in await client.list_tools()]
         return await client.call_tool(tool, **arguments)
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        raise ConfigurationError(f"the header {text!r} has no colon", hint="Write it as 'name: value'.")
-    return name.strip().lower(), value.strip()
 
 
 def _object(text: str, where: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from openenv.cli.headers import parse_headers
 from openenv.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def evaluate(
         seed=seed,
         parallel=parallel,
         timeout_s=timeout,
-        headers=dict(_header(text) for text in header or []),
+        headers=parse_headers(header or []),
     )
     with _typed_file_errors():
         raise typer.Exit(_run(plan, url, _new_folder(out, plan), bars))
@@ -240,14 +241,6 @@ def _bars(texts: Sequence[str]) -> dict[str | None, float]:
             )
         bars[name or None] = bar
     return bars
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        # The text may be a secret that was pasted in the wrong place: it is not repeated.
-        raise ConfigurationError("A --header has no name", field="header", hint="Write it as 'name: value'.")
-    return name.strip().lower(), value.strip()
 
 
 def _misused(suite: str | None) -> ConfigurationError:

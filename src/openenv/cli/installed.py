@@ -75,7 +75,9 @@ def _checked(target: str, load: Callable[[], Any]) -> Any:
     try:
         app = load()
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{target!r} cannot be loaded: {error}", hint="Is everything that it needs installed?") from error
+        raise ConfigurationError(
+            f"{target!r} cannot be loaded: {error}", hint="Is everything that it needs installed?"
+        ) from error
     if getattr(getattr(app, "state", None), "openenv", None) is None:
         raise ConfigurationError(
             f"{target!r} is not an application made by openenv.create_app", hint="Point to the app, as in server.app:app."

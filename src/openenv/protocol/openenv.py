@@ -38,8 +38,8 @@ class OpenEnvCodec:
 
     def __init__(self, action_type: Any) -> None:
         self._actions: TypeAdapter[Any] = TypeAdapter(action_type)
-        step = create_model("Step", __config__=_STRICT, type=(Literal["step"], ...), data=(action_type, ...))
-        self._step = step.__pydantic_validator__
+        fields: dict[str, Any] = {"type": (Literal["step"], ...), "data": (action_type, ...)}
+        self._step = create_model("Step", __config__=_STRICT, **fields).__pydantic_validator__
 
     def decode_step(self, frame: str | bytes) -> Operation | None:
         """The operation of a well-formed step; None for everything else, which `decode` then explains."""

@@ -160,7 +160,7 @@ class SessionManager:
     async def drain(self) -> None:
         """Take nothing new, and wait for what has begun."""
         self.draining = True
-        while any(world.busy and world.closed is None for world in self._open_worlds):
+        while any(world.busy and world.closed is None for world in self._open_worlds):  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.01)
 
     async def shutdown(self) -> None:
@@ -168,7 +168,7 @@ class SessionManager:
         self.draining = True
         for session in list(self.sessions.values()):
             self.end(session, "the server shuts down")
-        while self._open_worlds:
+        while self._open_worlds:  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.005)
         if self._reaper is not None:
             self._reaper.cancel()

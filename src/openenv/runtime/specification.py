@@ -110,7 +110,8 @@ def _environment_type(factory: Factory) -> type[AnyEnvironment]:
             f"{target.__name__} is not an environment",
             hint="Derive it from openenv.Environment, openenv.AsyncEnvironment or openenv.ToolEnvironment.",
         )
-    return target
+    environment_type: type[AnyEnvironment] = target
+    return environment_type
 
 
 def _look_at_one(factory: Factory) -> type:
@@ -128,7 +129,7 @@ _EMPTY: Mapping[type, Any] = {Context: Context(), RequestContext: RequestContext
 
 def _factory_parameters(factory: Factory) -> dict[str, type]:
     asked: dict[str, type] = {}
-    target: Any = factory.__init__ if inspect.isclass(factory) else factory  # type: ignore[misc]
+    target: Any = factory.__init__ if inspect.isclass(factory) else factory
     if isinstance(factory, functools.partial):
         target = factory.func.__init__ if inspect.isclass(factory.func) else factory.func
     hints = _hints(target)

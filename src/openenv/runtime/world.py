@@ -32,7 +32,12 @@ class World:
     """One environment instance. Made with `open`, ended with `close`; used on the event loop only."""
 
     def __init__(
-        self, specification: EnvironmentSpecification, pool: ThreadPool, name: str | None, owner: Principal, context: RequestContext
+        self,
+        specification: EnvironmentSpecification,
+        pool: ThreadPool,
+        name: str | None,
+        owner: Principal,
+        context: RequestContext,
     ) -> None:
         self.specification = specification
         self.name = name
@@ -231,4 +236,5 @@ def drive(work: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as stop:
         return stop.value
     work.close()
-    return Result(error=ExecutionFailed("a synchronous environment waited for something", hint="Derive it from AsyncEnvironment."))
+    hint = "Derive it from AsyncEnvironment."
+    return Result(error=ExecutionFailed("a synchronous environment waited for something", hint=hint))

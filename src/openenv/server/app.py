@@ -79,7 +79,7 @@ def create_app(
     pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
     manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool)
     counted = Metrics(specification.name, lambda: manager.active) if metrics else None
-    chain = [JsonLog(specification.name)] if log else []
+    chain: list[Any] = [JsonLog(specification.name)] if log else []
     chain += [counted] if counted else []
     pipeline = Pipeline(manager, [*chain, *middleware])
     core = ServerCore(specification, manager, pipeline, SocketCodec(specification.action_type))

@@ -76,7 +76,7 @@ class ServerCore:
 
         async def quiet() -> None:
             await self.manager.drain()
-            while self.replying:
+            while self.replying:  # noqa: ASYNC110 - once in a life
                 await asyncio.sleep(0.005)
 
         try:

@@ -11,7 +11,7 @@ Only `openenv.server.serve` uses it. Under any other ASGI server the same conver
 from __future__ import annotations
 
 import contextlib
-from typing import Protocol, cast
+from typing import Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
@@ -60,7 +60,7 @@ class Door(WebSocketsSansIOProtocol):
             waiting.append(self.queue.get_nowait())
         for message in waiting:
             if message["type"] == "websocket.receive":
-                hand.take(cast("str | None", message.get("text")))
+                hand.take(message.get("text"))
             else:
                 self.queue.put_nowait(message)
         self._hand = hand

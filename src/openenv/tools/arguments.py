@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Unpack, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Unpack, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -71,7 +71,7 @@ class Arguments:
                 hint = Annotated[hint, Field(description=text)]
             fields[parameter.name] = (hint, default)
         self.names = frozenset(fields)
-        extra = "allow" if self.takes_any else "forbid"
+        extra: Literal["allow", "forbid"] = "allow" if self.takes_any else "forbid"
         self._model: type[BaseModel] = create_model(
             f"{self.name}_arguments",
             __config__=ConfigDict(extra=extra, arbitrary_types_allowed=True, protected_namespaces=()),
@@ -132,8 +132,8 @@ def parameter_descriptions(docstring: str) -> dict[str, str]:
     for line in section[: end.start() if end else None].splitlines():
         found = _ARGUMENT.match(line)
         if found:
-            last = found.group(1).lstrip("*")
-            described[last] = found.group(2).strip()
+            name = last = found.group(1).lstrip("*")
+            described[name] = found.group(2).strip()
         elif line.strip() and last is not None:
             described[last] += " " + line.strip()
     return described
