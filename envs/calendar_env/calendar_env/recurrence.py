@@ -32,7 +32,7 @@ _LINE = re.compile(r"(RRULE|EXRULE|RDATE|EXDATE)((?:;[A-Z-]+=[^;:]*)*):(.+)", re
 _STAMP = re.compile(r"(\d{8})(?:T(\d{6})(Z?))?", re.ASCII)
 _WEEKDAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)", re.ASCII)
 _FREQUENCIES = {"DAILY": dateutil.DAILY, "WEEKLY": dateutil.WEEKLY, "MONTHLY": dateutil.MONTHLY, "YEARLY": dateutil.YEARLY}
-_WEEKDAYS = dict(zip(("MO", "TU", "WE", "TH", "FR", "SA", "SU"), dateutil.weekdays, strict=True))
+_WEEKDAYS: dict[str, Any] = dict(zip(("MO", "TU", "WE", "TH", "FR", "SA", "SU"), dateutil.weekdays, strict=True))
 _NUMBERS = {
     "BYMONTH": ("bymonth", 1, 12),
     "BYMONTHDAY": ("bymonthday", -31, 31),

@@ -93,7 +93,8 @@ def test_a_rules_scope_cannot_be_changed(gym: LocalGym) -> None:
 
 
 def test_lists_are_paged_and_synchronised(gym: LocalGym) -> None:
-    pages, token, ids = 0, {}, []
+    pages, ids = 0, list[str]()
+    token: dict[str, str] = {}
     while True:
         page = gym.call(BOB, "acl_list", maxResults=2, **PROJECTS, **token)
         pages, ids = pages + 1, ids + [rule["id"] for rule in page["items"]]

@@ -73,6 +73,7 @@ def test_conference_properties_are_checked(gym: LocalGym) -> None:
     good = {"allowedConferenceSolutionTypes": ["hangoutsMeet"]}
     patched = gym.call(ALICE, "calendars_patch", calendarId="primary", conferenceProperties=good)
     assert patched["conferenceProperties"] == good
+    bad: Any
     for bad in ({}, {"allowedConferenceSolutionTypes": "x"}, {"allowedConferenceSolutionTypes": [{}]}, {"other": []}):
         assert (
             gym.refusal(ALICE, "calendars_patch", calendarId="primary", conferenceProperties=bad)["code"] == "INVALID_ARGUMENTS"

@@ -9,6 +9,7 @@ import pytest
 
 from calendar_env.environment import CalendarEnvironment
 from calendar_env.models import CalendarAction
+from calendar_env.rewards import minimal_acl_changes_reward
 from calendar_env.testing import LocalGym
 from calendar_env.tools import AllCalendarTools
 from calendar_env.users import ALICE, BOB, CAROL, DAVE
@@ -242,8 +243,6 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_own_reward_function_may_look_at_the_initial_state() -> None:
-    from calendar_env.rewards import minimal_acl_changes_reward
-
     with LocalGym(reward=minimal_acl_changes_reward) as gym:
         grant = {"calendarId": "bob-projects", "role": "writer", "scope": {"type": "user", "value": ALICE.email}}
         assert gym.step(BOB, "calendars_list").reward == 0.0

@@ -222,7 +222,9 @@ def test_order_by_updated_is_ascending(gym: LocalGym) -> None:
 @pytest.mark.parametrize("single", [True, False])
 def test_pages_make_up_the_whole_list(gym: LocalGym, single: bool) -> None:
     query = {"singleEvents": single, **WEEK, **PRIMARY}
-    whole, paged, token = ids(gym.call(ALICE, "events_list", **query)), [], {}
+    whole = ids(gym.call(ALICE, "events_list", **query))
+    paged: list[str] = []
+    token: dict[str, str] = {}
     while True:
         page = gym.call(ALICE, "events_list", maxResults=3, **query, **token)
         assert len(page["items"]) <= 3

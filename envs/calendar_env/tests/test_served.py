@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.error import HTTPError
@@ -32,10 +32,10 @@ class Server(Protocol):
 
 
 @pytest.fixture(scope="module")
-def server(module_serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(module_serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Server:
     """``uvicorn main:app --reload`` in the environment's folder."""
     data = tmp_path_factory.mktemp("databases")
-    yield module_serve("main:app", "--reload", uvicorn=True, cwd=FOLDER, env={"OPENENV_CALENDAR_DATA": str(data)})
+    return module_serve("main:app", "--reload", uvicorn=True, cwd=FOLDER, env={"OPENENV_CALENDAR_DATA": str(data)})
 
 
 def post(url: str, body: Any, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
@@ -116,10 +116,12 @@ def test_a_socket_without_a_token_lists_tools_and_nothing_else(server: Server) -
     with EnvClient(server.url) as client:
         listed = client.step({"action_type": "ListToolsAction"})
         assert len(listed.observation["tools_list"]) == 32
-        for refused in (lambda: client.step({"type": "tool_call", "tool": "calendars_list"}), client.reset):
-            with pytest.raises(ServerError) as error:
-                refused()
-            assert error.value.code == "UNAUTHENTICATED"
+        with pytest.raises(ServerError) as error:
+            client.step({"type": "tool_call", "tool": "calendars_list"})
+        assert error.value.code == "UNAUTHENTICATED"
+        with pytest.raises(ServerError) as error:
+            client.reset()
+        assert error.value.code == "UNAUTHENTICATED"
         assert client.step({"type": "list_tools"}).observation["success"]
 
 

@@ -231,6 +231,9 @@ def _create_atomically(path: Path) -> bool:
             os.link(temporary, path)
         except FileExistsError:
             return False
+        except OSError:
+            # Not every file system has hard links; there, the last of two that create at once wins, with the same bytes.
+            os.replace(temporary, path)
         return True
     finally:
         with suppress(FileNotFoundError):

@@ -154,9 +154,10 @@ def _columns(fields: ListEntryFields) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     if "summaryOverride" in fields:
         columns["summary_override"] = fields["summaryOverride"]
-    for name in ("hidden", "selected"):
-        if name in fields:
-            columns[name] = int(bool(fields[name]))
+    if "hidden" in fields:
+        columns["hidden"] = int(bool(fields["hidden"]))
+    if "selected" in fields:
+        columns["selected"] = int(bool(fields["selected"]))
     if "defaultReminders" in fields:
         columns["default_reminders"] = json.dumps([one.model_dump() for one in fields["defaultReminders"] or ()])
     if "notificationSettings" in fields:

@@ -11,6 +11,10 @@ from pydantic.json_schema import SkipJsonSchema
 CalendarId = Annotated[str, Field(description="Calendar id, or 'primary'")]
 JsonObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object"})]
 """An object whose inside is checked later, so that its schema stays out of the tool list."""
+Properties = Annotated[
+    dict[str, Any], WithJsonSchema({"type": "object", "description": "{private: {}, shared: {}}, names to texts"})
+]
+Source = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "description": "{title, url}"})]
 Text = Annotated[str, Field(max_length=8192)]
 PageSize = Annotated[int, Field(ge=1, le=250)]
 EventPageSize = Annotated[int, Field(ge=1, le=2500)]
@@ -101,7 +105,7 @@ class ListEntryFields(TypedDict, total=False):
     colorId: str | None
     backgroundColor: Color | None
     foregroundColor: Color | None
-    colorRgbFormat: Annotated[bool, Field(description="Use backgroundColor and foregroundColor, not colorId")]
+    colorRgbFormat: Annotated[bool | None, Field(description="Use backgroundColor and foregroundColor, not colorId")]
     hidden: bool | None
     selected: bool | None
     defaultReminders: Annotated[list[Reminder], Field(max_length=5)] | None
@@ -115,7 +119,7 @@ class EventFields(TypedDict, total=False):
     description: Text | None
     location: Annotated[str, Field(max_length=1024)] | None
     attendees: Annotated[list[Attendee], Field(max_length=200)] | None
-    attendeesOmitted: Annotated[bool, Field(description="Only your own response is applied")]
+    attendeesOmitted: Annotated[bool | None, Field(description="Only your own response is applied")]
     recurrence: Annotated[list[str], Field(max_length=50, description="RRULE, EXDATE, RDATE lines")] | None
     reminders: Reminders | None
     colorId: str | None
@@ -126,18 +130,18 @@ class EventFields(TypedDict, total=False):
     guestsCanModify: bool | None
     guestsCanSeeOtherGuests: bool | None
     anyoneCanAddSelf: bool | None
-    extendedProperties: Annotated[JsonObject, Field(description="{private, shared}: names to texts")] | None
-    source: Annotated[JsonObject, Field(description="{title, url}")] | None
+    extendedProperties: Properties | None
+    source: Source | None
     attachments: Annotated[list[JsonObject], Field(max_length=25)] | None
     conferenceData: JsonObject | None
     outOfOfficeProperties: JsonObject | None
     focusTimeProperties: JsonObject | None
     workingLocationProperties: JsonObject | None
     birthdayProperties: JsonObject | None
-    sendUpdates: SendUpdates
-    maxAttendees: AttendeeLimit
-    conferenceDataVersion: Annotated[int, Field(ge=0, le=1)]
-    supportsAttachments: bool
+    sendUpdates: SendUpdates | None
+    maxAttendees: AttendeeLimit | None
+    conferenceDataVersion: Annotated[int, Field(ge=0, le=1)] | None
+    supportsAttachments: bool | None
 
 
 _RESOURCE = frozenset({"kind", "etag"})
