@@ -17,7 +17,7 @@ import pytest
 
 from calendar_env.rewards import minimal_acl_changes_reward
 from calendar_env.users import ALICE, BOB, DAVE
-from openenv.client import EnvClient
+from openenv.client import EnvClient, HttpSession
 from openenv.errors import ServerError
 from openenv_wrapper.client import MCPEnvClient
 from openenv_wrapper.data_models import Action, MCPAction, MCPObservation
@@ -174,6 +174,49 @@ def test_over_json_rpc(server: Server) -> None:
     assert answer["result"]["is_error"] is False
     status, nobody = rpc("tools/call", {"name": "colors_get", "arguments": {}}, x_database_id="rpc-1")
     assert (status, nobody["error"]["data"]["code"]) == (200, "UNAUTHENTICATED")
+
+
+ACCESS_VERIFIER = {
+    "verifier_type": "database_state",
+    "name": "Alice_Has_Writer_Access",
+    "description": "Alice must have writer or owner role on Bob's project calendar",
+    "validation_config": {
+        "query": """
+            SELECT COUNT(*) AS count
+            FROM acls
+            WHERE calendar_id='bob-projects'
+            AND user_id='alice_manager'
+            AND role IN ('writer', 'owner')
+        """,
+        "expected_value": 1,
+        "comparison_type": "equals",
+    },
+}
+
+
+@pytest.mark.parametrize(("also", "passed"), [(None, True), ("bob-development", False)])
+async def test_the_access_verifier_decides_and_collateral_damage_fails(server: Server, also: str | None, passed: bool) -> None:
+    scenario = {
+        "id": "grant-alice",
+        "task": "Grant Alice writer access to bob-projects",
+        "verifiers": [ACCESS_VERIFIER],
+        "allowed_changes": [{"table": "acls", "where": {"calendar_id": "bob-projects", "user_id": "alice_manager"}}],
+        "ignored_changes": ["world.*", "outbox.*"],
+    }
+    session = await HttpSession.create(server.url, headers={"x-access-token": BOB.access_token})
+    try:
+        await session.load_scenario(scenario)
+        assert (await session.verify())["passed"] is False
+        for calendar in filter(None, ("bob-projects", also)):
+            grant = {"calendarId": calendar, "role": "writer", "scope": {"type": "user", "value": ALICE.email}}
+            result = await session.step({"action_type": "ToolCallAction", "tool_name": "acl_insert", "arguments": grant})
+            assert result.observation["success"]
+        verdict = await session.verify()
+        assert (verdict["passed"], verdict["reward"]) == (passed, float(passed))
+        counted = await session.sql("SELECT role FROM acls WHERE calendar_id = 'bob-projects' AND user_id = 'alice_manager'")
+        assert counted["rows"] == [["writer"]]
+    finally:
+        await session.close()
 
 
 async def test_a_hundred_sessions_see_their_own_data_only(server: Server) -> None:
