@@ -131,8 +131,10 @@ def missing_line(expected: str, output: str) -> str | None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("example", EXAMPLES, ids=name)
 def test_example(example: Example, tmp_path: Path, serve: Servers) -> None:
-    if example.skipped:
-        pytest.skip(f"{name(example)}: {example.skipped}")
+    if example.elsewhere is not None:
+        test = (ROOT / example.elsewhere).read_text()
+        assert example.blocks[0].text.split()[0] in test
+        return
     folder = tmp_path / "work"
     folder.mkdir()
     runner = Runner(folder, serve)
@@ -144,17 +146,17 @@ def test_markers_are_read(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "<!-- test: server=echo port=8000 -->\n\n```python\nprint(1)\n```\n\n<!-- test: continue -->\n```bash\ntrue\n```\n"
-        "words\n\n1. a list\n\n   <!-- test: skip needs an account -->\n   ```bash\n   false\n   ```\n"
+        "words\n\n1. a list\n\n   <!-- test: elsewhere=tests/x.py -->\n   ```bash\n   false\n   ```\n"
     )
     first, second = examples(page)
     assert [block.language for block in first.blocks] == ["python", "bash"]
     assert first.blocks[0].markers == {"server": "echo", "port": "8000"}
-    assert first.skipped is None
-    assert second.skipped == "needs an account"
+    assert first.elsewhere is None
+    assert second.elsewhere == "tests/x.py"
     assert second.blocks[0].text == "false\n"
 
 
-@pytest.mark.parametrize("text", ["<!-- test: sevrer=echo -->\n```\n```\n", "<!-- test: skip -->\n```\n```\n", "```python\n"])
+@pytest.mark.parametrize("text", ["<!-- test: sevrer=echo -->\n```\n```\n", "<!-- test: elsewhere -->\n```\n```\n", "```python\n"])
 def test_mistakes_in_markers_are_named(text: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["Block", "Example", "examples"]
 
-_MARKERS = frozenset({"skip", "continue", "background", "repository", "server", "port", "file"})
+_MARKERS = frozenset({"elsewhere", "continue", "background", "repository", "server", "port", "file"})
 _MARKER = re.compile(r"^ *<!-- test: (?P<words>.*?) *-->\s*$")
 _OPENING = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<language>[\w+-]*)[^`]*$")
 
@@ -36,9 +36,9 @@ class Example:
     blocks: list[Block]
 
     @property
-    def skipped(self) -> str | None:
-        """Why the example is not run, or ``None`` when it is."""
-        return next((block.markers["skip"] for block in self.blocks if "skip" in block.markers), None)
+    def elsewhere(self) -> str | None:
+        """The test file that runs what the example shows, where this one cannot; ``None`` when it is run here."""
+        return next((block.markers["elsewhere"] for block in self.blocks if "elsewhere" in block.markers), None)
 
 
 def examples(page: Path) -> list[Example]:
@@ -82,12 +82,9 @@ def _end(lines: list[str], start: int, fence: str, where: str) -> int:
 
 
 def _markers(words: str, where: str) -> dict[str, str]:
-    if words.startswith("skip"):
-        reason = words.removeprefix("skip").strip()
-        if not reason:
-            raise ValueError(f"{where}: say why the block is skipped: <!-- test: skip REASON -->")
-        return {"skip": reason}
     markers = {name: value for name, _, value in (word.partition("=") for word in shlex.split(words))}
     if unknown := sorted(set(markers) - _MARKERS):
         raise ValueError(f"{where}: unknown marker {', '.join(unknown)}: there are {', '.join(sorted(_MARKERS))}")
+    if markers.get("elsewhere") == "":
+        raise ValueError(f"{where}: name the test file: <!-- test: elsewhere=tests/test_processes.py -->")
     return markers
