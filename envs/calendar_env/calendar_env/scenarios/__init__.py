@@ -1,0 +1,1 @@
+"""The Calendar Gym's suite: ``suite.json`` and a file of scenarios for each difficulty."""
