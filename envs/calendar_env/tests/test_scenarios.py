@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -20,6 +21,15 @@ from openenv.verifiers.grading import Grade
 SUITE = load_suite("calendar")
 SCENARIOS = {scenario.id: scenario for scenario in SUITE.scenarios}
 PAIRS = sorted({scenario.pair for scenario in SUITE.scenarios if scenario.pair})
+
+EXTRA_WRITES: list[tuple[str, dict[str, Any]]] = [
+    ("calendar_list_patch", {"calendarId": "primary", "colorId": "24"}),
+    ("acl_insert", {"calendarId": "primary", "role": "reader", "scope": {"type": "user", "value": "eve@elsewhere.example"}}),
+    ("events_quick_add", {"calendarId": "primary", "text": "Unasked for 2026-03-03 9am-10am"}),
+    ("calendars_insert", {"summary": "Unasked for"}),
+]
+REFUSED = {name: SCENARIOS[name].solution[:1] for name in ("no-access-ask-owner", "cannot-share-so-invite")}
+"""Calls of a solution that only find out that this way is closed."""
 
 
 class Desk:
@@ -93,13 +103,45 @@ async def test_the_guesser_solves_what_is_named_and_nothing_that_is_described(na
     assert (await played(scenario, "first-match")).graded().passed == (scenario.phrasing == "explicit")
 
 
+@pytest.mark.parametrize("extra", EXTRA_WRITES, ids=[tool for tool, _ in EXTRA_WRITES])
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_whoever_changes_anything_else_fails(name: str) -> None:
+async def test_whoever_changes_anything_else_fails(name: str, extra: tuple[str, dict[str, Any]]) -> None:
     desk = await played(SCENARIOS[name], "oracle")
-    desk.gym.call(SCENARIOS[name].context["x-access-token"], "calendar_list_patch", calendarId="primary", colorId="24")
+    desk.gym.call(SCENARIOS[name].context["x-access-token"], extra[0], **extra[1])
     graded = desk.graded()
     assert not graded.passed
-    assert [verdict.name for verdict in graded.verdicts if not verdict.passed] == ["no_collateral_changes"]
+    assert "no_collateral_changes" in [verdict.name for verdict in graded.verdicts if not verdict.passed]
+
+
+@pytest.mark.parametrize("name", [name for name, one in SCENARIOS.items() if one.difficulty == "hard"])
+async def test_half_of_the_work_is_not_enough(name: str) -> None:
+    scenario = SCENARIOS[name]
+    for left_out, call in enumerate(scenario.solution):
+        desk = Desk(scenario)
+        desk.episode.response = scenario.response
+        for number, other in enumerate(scenario.solution):
+            if number != left_out:
+                with suppress(ToolRefused):
+                    await desk.call(other.tool, other.arguments)
+        needed = not desk.gym.environment.tools.get(call.tool).read_only and call not in REFUSED.get(name, [])
+        assert desk.graded().passed != needed, call
+
+
+def test_no_allowed_change_is_open_to_everything() -> None:
+    for scenario in SUITE.scenarios:
+        assert scenario.allowed_changes is not None, scenario.id
+        for entry in scenario.allowed_changes:
+            assert entry.where, scenario.id
+            assert entry.columns or "update" not in entry.kinds, scenario.id
+
+
+def test_guessing_an_answer_without_looking_is_not_enough() -> None:
+    asked = [one for one in SUITE.scenarios if not one.allowed_changes]
+    assert len(asked) >= 5
+    for scenario in asked:
+        desk = Desk(scenario)
+        desk.episode.response = scenario.response
+        assert not desk.graded().passed, scenario.id
 
 
 def test_the_overviews_scenario_is_among_them() -> None:
