@@ -156,7 +156,10 @@ def test_markers_are_read(tmp_path: Path) -> None:
     assert second.blocks[0].text == "false\n"
 
 
-@pytest.mark.parametrize("text", ["<!-- test: sevrer=echo -->\n```\n```\n", "<!-- test: elsewhere -->\n```\n```\n", "```python\n"])
+MISTAKES = ["<!-- test: sevrer=echo -->\n```\n```\n", "<!-- test: elsewhere -->\n```\n```\n", "```python\n"]
+
+
+@pytest.mark.parametrize("text", MISTAKES)
 def test_mistakes_in_markers_are_named(text: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(text)

@@ -60,7 +60,7 @@ class LocalGym:
         action = CalendarAction(action_type="ToolCallAction", tool_name=tool, arguments=arguments)
         return self.environment.step(action, self.context(user))
 
-    def call(self, user: SeedUser, tool: str, /, **arguments: Any) -> Any:
+    def call(self, user: SeedUser | str, tool: str, /, **arguments: Any) -> Any:
         """What a tool answers. Raises its error when it fails."""
         outcome = self.environment.call_tool(tool, arguments, self.context(user))
         if outcome.error is not None:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from openenv.errors import ExecutionFailed, InvalidFrame, ValidationFailed
 from openenv.types import Observation, Reward
 
-__all__ = ["body_of", "dump", "number", "parse", "refusal"]
+__all__ = ["body_of", "dump", "dump_error", "loads", "number", "parse", "refusal"]
 
 _LIFTED = {"reward", "done"}
 
@@ -20,11 +20,35 @@ _LIFTED = {"reward", "done"}
 def parse(text: str | bytes) -> Any:
     """The value of a JSON text. Raises `InvalidFrame` with the place of the fault."""
     try:
-        return json.loads(text)
+        return loads(text)
     except RecursionError:
         raise InvalidFrame("Invalid JSON: nested too deeply", hint="Send a flatter document.") from None
     except ValueError as error:
         raise InvalidFrame(f"Invalid JSON: {error}", hint="Send one JSON object.") from None
+
+
+def loads(text: str | bytes) -> Any:
+    """The value of a JSON text in UTF-8. Raises ``ValueError`` or ``RecursionError``.
+
+    Python's own parser lets half of a surrogate pair through, which no answer could carry back: it is refused.
+    """
+    if isinstance(text, bytes):
+        text = text.decode()
+    value = json.loads(text)
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text has half of a surrogate pair") from None
+    return value
+
+
+def dump_error(body: dict[str, Any]) -> bytes:
+    """An error's body as JSON, whatever an environment put into it: what JSON cannot say is described."""
+    try:
+        return to_json(body, inf_nan_mode="null")
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return json.dumps({"message": ascii(body.get("message")), "code": body.get("code")}).encode()
 
 
 def dump(value: Any) -> bytes:

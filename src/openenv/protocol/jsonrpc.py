@@ -24,7 +24,7 @@ from openenv.errors import (
     ValidationFailed,
 )
 from openenv.operation import Operation, Result
-from openenv.protocol.json import dump, parse
+from openenv.protocol.json import dump, dump_error, parse
 from openenv.types import ToolListing
 
 __all__ = ["JsonRpcCodec", "RpcCall"]
@@ -135,7 +135,7 @@ def rpc_result(request_id: str | int | None, result: bytes) -> bytes:
 def rpc_error(request_id: str | int | None, code: int, message: str, data: Any = None) -> bytes:
     """An error answer; ``data`` is always there, null when there is none."""
     error = {"code": code, "message": message, "data": data}
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (dump(request_id), dump(error))
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (dump(request_id), dump_error(error))
 
 
 def rpc_refusal(request_id: str | int | None, error: OpenEnvError) -> bytes:

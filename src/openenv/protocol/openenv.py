@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from openenv.errors import OpenEnvError, UnknownType, ValidationFailed
 from openenv.operation import Operation, Result
-from openenv.protocol.json import body_of, dump, number, refusal
+from openenv.protocol.json import body_of, dump, dump_error, number, refusal
 
 __all__ = ["OpenEnvCodec"]
 
@@ -87,7 +87,7 @@ class OpenEnvCodec:
     @staticmethod
     def encode_error(error: OpenEnvError) -> bytes:
         """An error frame."""
-        return b'{"type":"error","data":%b}' % dump(error.body())
+        return b'{"type":"error","data":%b}' % dump_error(error.body())
 
 
 def observation_data(result: Result) -> bytes:

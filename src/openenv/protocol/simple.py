@@ -9,7 +9,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from openenv.errors import OpenEnvError, UnknownType, ValidationFailed
 from openenv.operation import Operation, Result
-from openenv.protocol.json import body_of, dump, number, refusal
+from openenv.protocol.json import body_of, dump, dump_error, number, refusal
 
 __all__ = ["SimpleCodec"]
 
@@ -74,4 +74,4 @@ class SimpleCodec:
     @staticmethod
     def encode_error(error: OpenEnvError) -> bytes:
         """An error frame."""
-        return b'{"error":%b}' % dump(error.body())
+        return b'{"error":%b}' % dump_error(error.body())

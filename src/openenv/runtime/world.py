@@ -64,7 +64,7 @@ class World:
         return self._busy
 
     def open(self, finish: Callable[[OpenEnvError | None], None]) -> None:
-        """Call the factory (never on the event loop, unless the environment is a coroutine's), then ``finish``."""
+        """Call the factory (on the pool, never on the event loop), then ``finish``."""
         make = self.specification.make
 
         def build() -> AnyEnvironment | OpenEnvError:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from openenv.errors import OpenEnvError, PayloadTooLarge, ValidationFailed
 from openenv.operation import Connection, Operation, RequestContext, Result
-from openenv.protocol.json import body_of, dump, number
+from openenv.protocol.json import body_of, dump, dump_error, loads, number
 from openenv.runtime import SessionRequest
 from openenv.scenario import Scenario
 from openenv.server.core import ServerCore
@@ -224,7 +224,7 @@ def error_response(error: OpenEnvError) -> Response:
         headers["Retry-After"] = str(max(1, round(retry_after)))
     if error.http_status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return Response(dump({"error": error.body()}), status_code=error.http_status, headers=headers, media_type=JSON)
+    return Response(b'{"error":%b}' % dump_error(error.body()), status_code=error.http_status, headers=headers, media_type=JSON)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -248,7 +248,7 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 def _json(raw: bytes) -> Any:
     try:
-        return json.loads(raw)
+        return loads(raw)
     except json.JSONDecodeError as error:
         place, reason = error.pos, error.msg
     except (RecursionError, ValueError) as error:

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 
 from openenv.errors import ConfigurationError
+from openenv.middleware import Hooks
 from openenv.server.core import ServerCore
 from openenv.server.door import Door
 
@@ -93,8 +94,10 @@ def serve(
         ) from None
     address = f"[{host}]" if ":" in host else host
     bound = listening.getsockname()[1]
-    principal = "all scopes to everyone (no authentication is configured)"
-    sys.stderr.write(f"serving {core.specification.name} on http://{address}:{bound}, with {principal}\n")
+    admits = [getattr(type(one), "admit", Hooks.admit) for one in core.pipeline.middleware]
+    open_to_all = all(admit is Hooks.admit for admit in admits)
+    remark = ", with all scopes for everyone (no middleware admits callers)" if open_to_all else ""
+    sys.stderr.write(f"serving {core.specification.name} on http://{address}:{bound}{remark}\n")
     sys.stderr.flush()
     _DrainingServer(config, core, drain_s).run(sockets=[listening])
 

@@ -23,8 +23,10 @@ MOST_FAULTS = 8
 
 def print_summary(run: RunResults, summary: RunSummary, console: Console) -> None:
     """Print the agents side by side, why they failed, and what failed under them."""
+    number = len(run.header.scenarios)
+    count = "1 scenario" if number == 1 else f"{number} scenarios"
     trials = f", {summary.trials} trials each" if summary.trials > 1 else ""
-    console.print(_plain(f"{summary.suite} on {summary.environment}: {len(run.header.scenarios)} scenarios{trials}", "bold"))
+    console.print(_plain(f"{summary.suite} on {summary.environment}: {count}{trials}", "bold"))
     console.print(_overview(summary.agents))
     if any(agent.difficulties or agent.phrasings for agent in summary.agents):
         console.print(_groups(summary.agents))

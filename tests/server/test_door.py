@@ -1,0 +1,212 @@
+"""The short way into ``/ws``: hand-made frames, whole, broken, fragmented and hostile."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.processes import ROOT, Server, Servers
+
+STEP = {"type": "step", "data": {"message": "hi"}}
+
+
+@pytest.fixture(scope="module")
+def server(module_serve: Servers) -> Server:
+    return module_serve("echo")
+
+
+@pytest.fixture(scope="module")
+def talker(module_serve: Servers) -> Server:
+    return module_serve("tests.support.toys:talker_app", cwd=ROOT)
+
+
+def frame(payload: bytes, *, first: int = 0x81, masked: bool = True, size: int | None = None) -> bytes:
+    length = len(payload) if size is None else size
+    bit = 0x80 if masked else 0
+    if length < 126:
+        head = bytes((first, bit | length))
+    elif length <= 0xFFFF:
+        head = bytes((first, bit | 126)) + struct.pack("!H", length)
+    else:
+        head = bytes((first, bit | 127)) + struct.pack("!Q", length)
+    if not masked:
+        return head + payload
+    mask = os.urandom(4)
+    return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+
+
+def text(message: Any) -> bytes:
+    return frame(json.dumps(message).encode())
+
+
+class Raw:
+    """A WebSocket client that sends the bytes it is told to."""
+
+    def __init__(self, server: Server) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        self.buffer = b""
+        while b"\r\n\r\n" not in self.buffer:
+            self.buffer += self.socket.recv(65536)
+        self.buffer = self.buffer.split(b"\r\n\r\n", 1)[1]
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def need(self, number: int) -> bytes:
+        while len(self.buffer) < number:
+            more = self.socket.recv(1 << 20)
+            if not more:
+                raise EOFError
+            self.buffer += more
+        taken, self.buffer = self.buffer[:number], self.buffer[number:]
+        return taken
+
+    def receive(self) -> tuple[int, bytes]:
+        first, second = self.need(2)
+        length = second & 0x7F
+        if length == 126:
+            (length,) = struct.unpack("!H", self.need(2))
+        elif length == 127:
+            (length,) = struct.unpack("!Q", self.need(8))
+        return first & 0x0F, self.need(length)
+
+    def answer(self) -> dict[str, Any]:
+        opcode, payload = self.receive()
+        assert opcode == 1
+        body: dict[str, Any] = json.loads(payload)
+        return body
+
+    def close_code(self) -> int:
+        while True:
+            opcode, payload = self.receive()
+            if opcode == 8:
+                return int(struct.unpack("!H", payload[:2])[0])
+
+
+@pytest.fixture
+def raw(server: Server) -> Iterator[Raw]:
+    client = Raw(server)
+    yield client
+    client.socket.close()
+
+
+def echoed(answer: dict[str, Any]) -> str:
+    said: str = answer["data"]["observation"]["echoed"]
+    return said
+
+
+@pytest.mark.parametrize("length", [0, 1, 80, 125, 126, 127, 65_400, 65_535, 65_536, 200_000])
+def test_messages_of_every_length_of_header(raw: Raw, length: int) -> None:
+    for _ in range(2):
+        message = "ü" + "x" * length
+        raw.send(text({"type": "step", "data": {"message": message}}))
+        assert echoed(raw.answer()) == message
+
+
+def test_a_frame_that_comes_byte_by_byte(raw: Raw) -> None:
+    for byte in text({"type": "step", "data": {"message": "x" * 200}}):
+        raw.send(bytes((byte,)))
+    assert echoed(raw.answer()) == "x" * 200
+
+
+def test_many_frames_in_one_segment_are_answered_in_order(raw: Raw) -> None:
+    raw.send(b"".join(text({"type": "step", "data": {"message": str(number)}}) for number in range(500)))
+    assert [echoed(raw.answer()) for _ in range(500)] == [str(number) for number in range(500)]
+
+
+def test_pipelining_into_a_thread_is_answered_in_order(talker: Server) -> None:
+    client = Raw(talker)
+    client.send(b"".join(text({"type": "step", "data": {"text": str(number)}}) for number in range(200)))
+    assert [client.answer()["data"]["observation"]["text"] for _ in range(200)] == [str(number) for number in range(200)]
+    client.socket.close()
+
+
+def test_fragments_with_a_ping_between_them(raw: Raw) -> None:
+    body = json.dumps(STEP).encode()
+    raw.send(frame(body[:5], first=0x01) + frame(b"p", first=0x89) + frame(body[5:9], first=0x00))
+    assert raw.receive() == (10, b"p")
+    raw.send(frame(body[9:], first=0x80))
+    assert echoed(raw.answer()) == "hi"
+    raw.send(text(STEP))
+    assert echoed(raw.answer()) == "hi"
+
+
+def test_pings_are_answered_between_steps(raw: Raw) -> None:
+    raw.send(text(STEP) + frame(b"a", first=0x89) + text(STEP))
+    assert echoed(raw.answer()) == "hi"
+    assert raw.receive() == (10, b"a")
+    assert echoed(raw.answer()) == "hi"
+
+
+def test_a_binary_frame_is_refused_and_the_socket_stays(raw: Raw) -> None:
+    raw.send(frame(b"{}", first=0x82))
+    assert raw.answer()["data"]["code"] == "VALIDATION_ERROR"
+    raw.send(text(STEP))
+    assert echoed(raw.answer()) == "hi"
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(b"{}", masked=False), 1002),
+        (frame(b"{}", first=0xC1), 1002),
+        (frame(b"{}", first=0x83), 1002),
+        (frame(b"x", first=0x80), 1002),
+        (frame(b"{}", first=0x01) + frame(b"{}", first=0x81), 1002),
+        (frame(b"x" * 200, first=0x89), 1002),
+        (frame(b"\xff\xfe"), 1007),
+        (frame(b"", size=20 * 1024 * 1024), 1009),
+        (frame(b"\x03\xe8bye", first=0x88), 1000),
+    ],
+    ids=["unmasked", "reserved", "opcode", "continuation", "text-in-fragments", "long-ping", "no-utf8", "20-MB", "close"],
+)
+def test_what_breaks_the_protocol_closes_the_socket_with_its_code(server: Server, data: bytes, code: int) -> None:
+    client = Raw(server)
+    client.send(text(STEP) + data)
+    assert client.close_code() == code
+    client.socket.close()
+    again = Raw(server)
+    again.send(text(STEP))
+    assert echoed(again.answer()) == "hi"
+    again.socket.close()
+
+
+def test_what_follows_a_close_is_not_played(server: Server) -> None:
+    client = Raw(server)
+    client.send(text(STEP) + text({"type": "close"}) + text(STEP) * 50)
+    assert echoed(client.answer()) == "hi"
+    assert client.receive()[0] == 8
+    client.socket.close()
+
+
+async def test_a_client_that_never_reads_is_held_back_and_the_others_are_not(server: Server) -> None:
+    client = Raw(server)
+    client.socket.setblocking(False)
+    block = text({"type": "step", "data": {"message": "x" * 30_000}})
+    loop = asyncio.get_running_loop()
+    sent = 0
+    try:
+        while sent < 64 * 1024 * 1024:
+            await asyncio.wait_for(loop.sock_sendall(client.socket, block), 1.0)
+            sent += len(block)
+    except TimeoutError:
+        pass
+    assert sent < 64 * 1024 * 1024
+    other = await asyncio.to_thread(Raw, server)
+    other.send(text(STEP))
+    assert echoed(await asyncio.to_thread(other.answer)) == "hi"
+    other.socket.close()
+    client.socket.close()
