@@ -104,7 +104,10 @@ async def test_a_frame_of_20_mb_closes_its_socket_and_no_other(server: Server) -
 BODIES = [b"{bad", b"[]", b"5", b"null", DEEP.encode(), b"\xff\xfe", b'{"x":1}', b'{"action":{"\\ud800":1}}']
 
 
-@pytest.mark.parametrize("route", ["/reset", "/step", "/mcp", "/sessions/{id}/scenario", "/sessions/{id}/verify", "/sessions/{id}/sql"])
+ROUTES = ["/reset", "/step", "/mcp", "/sessions/{id}/scenario", "/sessions/{id}/verify", "/sessions/{id}/sql"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("body", BODIES)
 def test_bodies(http: httpx.Client, session: str, route: str, body: bytes) -> None:
     answer = http.post(route.format(id=session), content=body, headers={"x-session-id": session})
@@ -133,8 +136,9 @@ def test_a_body_of_20_mb_is_refused(http: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "..", "a b", "a'; DROP TABLE notes;--", "%2e%2e", "x" * 5000 + "!"])
-async def test_names_of_worlds(server: Server, http: httpx.Client, name: str) -> None:
-    answer = http.post("/reset", headers={"x-notebook": name})
+async def test_names_of_worlds(server: Server, name: str) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        answer = await http.post("/reset", headers={"x-notebook": name})
     assert answer.status_code == 422
     assert answer.json()["error"]["code"] == "VALIDATION_ERROR"
     async with connect(f"{server.ws_url}/ws", additional_headers={"x-notebook": name}) as socket:
