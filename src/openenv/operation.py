@@ -163,6 +163,7 @@ class Event:
     """The error's body (``code``, ``message``, …) when ``success`` is false."""
     value: Any = None
     reward: Reward = None
+    """The environment's own, whatever the step was answered with under a scenario."""
 
 
 @dataclass(slots=True)
@@ -174,3 +175,4 @@ class Episode:
     events: list[Event] = field(default_factory=list)
     response: str | None = None
     """The agent's last words, where a task asks for an answer."""
+    steps: int = 0

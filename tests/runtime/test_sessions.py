@@ -146,6 +146,7 @@ async def test_a_lease_runs_out_without_requests_and_is_renewed_by_them() -> Non
     attached = await local.open(kind="free")
     socket = await local.open(kind="socket")
     held = local.manager.attach(attached, local.manager.sessions[attached].principal)
+    local.manager.attach(socket, held.principal)
     for _ in range(8):
         await asyncio.sleep(0.1)
         await local.ok("state", session=used)

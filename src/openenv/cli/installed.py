@@ -16,6 +16,7 @@ from openenv.errors import ConfigurationError
 __all__ = ["environments", "load_app"]
 
 GROUP = "openenv.environments"
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _APP_LINE = re.compile(r"^app:\s*['\"]?([\w.]+:[\w.]+)['\"]?\s*(?:#.*)?$", re.MULTILINE)
 
 
@@ -35,7 +36,7 @@ def load_app(target: str) -> Any:
     path = Path(target)
     if path.is_dir():
         return _from_folder(path)
-    if ":" in target:
+    if _TARGET.fullmatch(target):
         return _import(target)
     names = ", ".join(installed) or "none"
     close = get_close_matches(target, installed, n=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 from dataclasses import dataclass, field
@@ -11,8 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from openenv.operation import Operation, Result
+from openenv.types import Reward
 
 __all__ = ["JsonLog"]
+
+_PLAYS = frozenset({"reset", "load_scenario", "step", "call_tool"})
+"""What an episode consists of."""
 
 
 @dataclass(slots=True)
@@ -64,14 +69,14 @@ class JsonLog:
         account.operations += 1
         if result.error is not None:
             account.errors += 1
-        elif result.episode != account.episode:
+        elif op in _PLAYS and result.episode != account.episode:
             self._close_episode(operation, account)
             account.episode, account.began = result.episode, time.monotonic()
             account.steps, account.rewards, account.done = 0, 0.0, False
             account.episodes += 1
         if op in ("step", "call_tool") and result.error is None:
             account.steps += 1
-            account.rewards += result.reward or 0.0
+            account.rewards += _finite(result.reward)
             account.done = result.done
         elif op in ("reset", "load_scenario") and account.steps and result.error is None:
             self._close_episode(operation, account)
@@ -128,3 +133,12 @@ class JsonLog:
             stream.flush()
         except (OSError, ValueError):
             logging.getLogger("openenv.log").exception("the log line could not be written")
+
+
+def _finite(reward: Reward) -> float:
+    """The reward as a number that can be added up and written as JSON; what cannot be counts as nothing."""
+    try:
+        number = float(reward or 0.0)
+    except OverflowError:
+        return 0.0
+    return number if math.isfinite(number) else 0.0

@@ -89,7 +89,8 @@ class Metrics(Collector):
                 self._succeeded += 1
             else:
                 self._failed += 1
-            self._durations.observe(result.seconds)
+            if result.seconds:
+                self._durations.observe(result.seconds)
         if error is not None:
             kind = _KINDS.get(error.code, "tool" if result.error is None else "other")
             self._errors[kind] = self._errors.get(kind, 0) + 1

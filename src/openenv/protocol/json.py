@@ -7,14 +7,17 @@ import math
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from openenv.errors import ExecutionFailed, InvalidFrame, ValidationFailed
 from openenv.types import Observation, Reward
 
 __all__ = ["body_of", "dump", "dump_error", "loads", "number", "parse", "refusal"]
 
+_ALWAYS_TEXT = {"message", "code", "field", "hint"}
 _LIFTED = {"reward", "done"}
+_DEPTH_LIMIT = 200
+"""How deep a document may be nested: pydantic's own limit for reading, and less than its limit for writing."""
 
 
 def parse(text: str | bytes) -> Any:
@@ -30,7 +33,7 @@ def parse(text: str | bytes) -> Any:
 def loads(text: str | bytes) -> Any:
     """The value of a JSON text in UTF-8. Raises ``ValueError`` or ``RecursionError``.
 
-    Python's own parser lets half of a surrogate pair through, which no answer could carry back: it is refused.
+    Python's own parser lets half of a surrogate pair through, and nests deeper than any answer could: both are refused.
     """
     if isinstance(text, bytes):
         text = text.decode()
@@ -40,15 +43,21 @@ def loads(text: str | bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError("a text has half of a surrogate pair") from None
+    if text.count("[") + text.count("{") > _DEPTH_LIMIT:
+        try:
+            from_json(text)
+        except ValueError:
+            raise RecursionError("nested too deeply") from None
     return value
 
 
 def dump_error(body: dict[str, Any]) -> bytes:
-    """An error's body as JSON, whatever an environment put into it: what JSON cannot say is described."""
+    """An error's body as JSON, whatever an environment put into it: what JSON cannot say is left out."""
     try:
         return to_json(body, inf_nan_mode="null")
     except (PydanticSerializationError, ValueError, RecursionError):
-        return json.dumps({"message": ascii(body.get("message")), "code": body.get("code")}).encode()
+        kept = {key: value for key, value in body.items() if key in _ALWAYS_TEXT and isinstance(value, str)}
+        return json.dumps(kept, separators=(",", ":")).encode()
 
 
 def dump(value: Any) -> bytes:

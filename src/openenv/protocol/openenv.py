@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -55,7 +56,7 @@ class OpenEnvCodec:
         try:
             if kind == "step":
                 data = _Enveloped.model_validate(message).data
-                return Operation("step", self._actions.validate_python(data))
+                return Operation("step", self._actions.validate_json(json.dumps(data)))
             if kind == "reset":
                 return Operation("reset", arguments=_Reset.model_validate(message).data)
             if kind == "state" or kind == "close":

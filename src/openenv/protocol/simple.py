@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -51,7 +52,7 @@ class SimpleCodec:
         if action == "close":
             return Operation("close")
         try:
-            return Operation("step", self._actions.validate_python(action), include=_WITH_STATE)
+            return Operation("step", self._actions.validate_json(json.dumps(action)), include=_WITH_STATE)
         except ValidationError as error:
             raise refusal(error, message="Invalid action") from None
 

@@ -45,7 +45,7 @@ def _grade(evidence: Evidence, scenario: Scenario | None, verifiers: list[Verifi
             "passed": graded.passed,
             "reward": graded.reward,
             "verdicts": [asdict(verdict) for verdict in graded.verdicts],
-            "episode": {"id": episode.id, "seed": episode.seed, "steps": len(episode.events)},
+            "episode": {"id": episode.id, "seed": episode.seed, "steps": episode.steps},
             "events": [asdict(event) for event in episode.events],
             "initial": _digest(evidence.initial),
             "final": _digest(evidence.final),

@@ -93,8 +93,6 @@ class SessionManager:
                 raise SessionError("No session was named", hint="Name the session to close.")
             return self._once(operation, finish)
         session = self.session(operation.session, operation.principal)
-        if session.expires:
-            self.renew(session)
         if op == "close":
             return self._close_asked(session, finish)
         operation.session = session.id
@@ -104,6 +102,8 @@ class SessionManager:
         """The session, when this principal may use it. Raises `SessionError` as for one that does not exist."""
         found = self.sessions.get(session_id)
         if found is not None and _may_use(principal, found):
+            if found.expires:
+                self.renew(found)
             return found
         tombstone = self._tombstones.get(session_id)
         if tombstone is not None and found is None:
@@ -120,13 +120,14 @@ class SessionManager:
             session.expires = asyncio.get_running_loop().time() + self.lease_s
 
     def attach(self, session_id: str, principal: Principal) -> Session:
-        """Give a free session to a socket; it stays until `detach`."""
+        """Give a session to a socket, which holds it until it is detached or ended."""
         session = self.session(session_id, principal)
-        if session.attached or session.kind == "socket":
+        if session.attached:
             raise SessionError(
                 f"Session {session_id} already has an attached WebSocket", hint="Close that one, or open another session."
             )
         session.attached = True
+        session.expires = 0.0
         return session
 
     def detach(self, session: Session) -> None:
@@ -163,13 +164,26 @@ class SessionManager:
         while any(world.busy and world.closed is None for world in self._open_worlds):  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.01)
 
-    async def shutdown(self) -> None:
-        """End every session and world; every environment's ``close`` has run when this returns."""
+    def start(self) -> None:
+        """Take sessions; again, after a `shutdown`."""
+        self.draining = False
+
+    async def shutdown(self, patience_s: float = 30.0) -> None:
+        """End every session and world.
+
+        Every environment's ``close`` has run when this returns, but for those that did not come back in time.
+        """
         self.draining = True
         for session in list(self.sessions.values()):
             self.end(session, "the server shuts down")
-        while self._open_worlds:  # noqa: ASYNC110 - once in a life
+        deadline = asyncio.get_running_loop().time() + patience_s
+        while self._open_worlds and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.005)
+        if self._open_worlds:
+            log.error("%d worlds did not end within %g s and are given up", len(self._open_worlds), patience_s)
+            for world in list(self._open_worlds):
+                world.give_up()
+            self._open_worlds.clear()
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
@@ -239,9 +253,8 @@ class SessionManager:
             self.sessions[session.id] = session
             if session.key is not None:
                 self._implicit[session.key] = session
-            if session.kind == "free":
-                self.renew(session)
-                self._schedule_reaper()
+            self.renew(session)
+            self._schedule_reaper()
             result = Result(session=session.id)
         for one in waiting:
             one(result)
@@ -295,7 +308,7 @@ class SessionManager:
                 self.end(session, reason)
 
     def _close_asked(self, session: Session, finish: Finish) -> Result | None:
-        if session.attached:
+        if session.attached and session.kind == "free":
             session.close_when_detached = True
             return Result(value={"session_id": session.id, "closed": False, "closing": True})
         self.end(session, "closed by request", lambda: finish(Result(value={"session_id": session.id, "closed": True})))
@@ -346,12 +359,12 @@ class SessionManager:
             self._reaper = asyncio.get_running_loop().call_later(period, self._reap)
 
     def _reap(self) -> None:
-        """End free sessions whose lease ran out; one that a socket holds or that is working is never among them."""
+        """End sessions whose lease ran out; one that a socket holds or that is working is never among them."""
         self._reaper = None
         now = asyncio.get_running_loop().time()
-        leased = [session for session in self.sessions.values() if session.kind == "free"]
+        leased = [session for session in self.sessions.values() if not session.attached]
         for session in leased:
-            if not session.attached and not session.world.busy and session.expires < now:
+            if not session.world.busy and session.expires < now:
                 self.end(session, f"no request for {self.lease_s:g} s")
         if leased:
             self._schedule_reaper()

@@ -1,6 +1,7 @@
 """The one way from a transport to a world: ``before`` hooks, the session manager, ``after`` hooks.
 
-A middleware is any object with some of these methods (`Middleware` documents them); none of them has to be there:
+A middleware is any object with some of these methods (`openenv.middleware.Hooks` is a base with empty ones);
+none has to be there:
 
 - ``admit(connection)``: once per socket or HTTP request, before a body is parsed or an environment exists. It may set
   ``connection.principal``, and refuses by raising an `OpenEnvError`.
@@ -15,32 +16,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from openenv.errors import OpenEnvError
+from openenv.errors import ExecutionFailed, OpenEnvError
 from openenv.operation import Connection, Operation, Result
 from openenv.runtime.manager import SessionManager
 from openenv.runtime.session import Session
 from openenv.runtime.world import Finish
 
-__all__ = ["Middleware", "Next", "Pipeline"]
+__all__ = ["Next", "Pipeline"]
 
 log = logging.getLogger("openenv.runtime")
 
 Next = Callable[[Operation], Awaitable[Result]]
-
-
-class Middleware(Protocol):
-    """What a middleware may have; see the module's text. `openenv.middleware.Hooks` is a base with empty ones."""
-
-    def admit(self, connection: Connection) -> None:
-        """Let a socket or request in, or raise."""
-
-    def before(self, operation: Operation) -> None:
-        """Let an operation pass, or raise."""
-
-    def after(self, operation: Operation, result: Result) -> None:
-        """See what came of it."""
 
 
 class Pipeline:
@@ -57,8 +45,14 @@ class Pipeline:
 
     def admit(self, connection: Connection) -> None:
         """Ask every middleware in turn. Raises what the first that refuses raises."""
-        for admit in self._admit:
-            admit(connection)
+        try:
+            for admit in self._admit:
+                admit(connection)
+        except OpenEnvError:
+            raise
+        except Exception:
+            log.exception("a middleware raised in admit")
+            raise OpenEnvError("a middleware failed") from None
 
     def submit(self, operation: Operation, finish: Finish) -> Result | None:
         """Do the operation: the result when it is there at once, else None and ``finish`` on the loop later."""
@@ -94,6 +88,8 @@ class Pipeline:
                 result = await self._chain(0)(operation)
             except OpenEnvError as error:
                 result = Result(error=error)
+            except asyncio.CancelledError:
+                result = Result(error=ExecutionFailed("The operation was cancelled"))
             except Exception:
                 log.exception("a middleware raised in handle")
                 result = Result(error=OpenEnvError("a middleware failed"))

@@ -34,6 +34,9 @@ __all__ = ["Deferred", "Play"]
 
 log = logging.getLogger("openenv.runtime")
 
+READS_EVENTS = frozenset({"tool_calls", "tool_execution"})
+"""Verifier types that need the record of an episode."""
+
 _EPISODES = uuid.UUID("6f1c1f8e-52a4-4d0c-9a53-0f6f7d2f7f10")
 
 
@@ -42,6 +45,14 @@ class Deferred:
     """What is left to do off the lane before the result is complete (grading reads copies and may take its time)."""
 
     job: Callable[[], Result]
+    episode: str | None = None
+    seconds: float = 0.0
+
+    def run(self) -> Result:
+        """Do it; the result tells of the step that it belongs to."""
+        result = self.job()
+        result.episode, result.seconds = self.episode, self.seconds
+        return result
 
 
 class Play:
@@ -81,12 +92,11 @@ class Play:
             result = await self._handlers[operation.op](operation)
         except OpenEnvError as error:
             result = Result(error=error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("%s raised in %s", self.specification.name, operation.op)
             result = Result(error=ExecutionFailed(str(error)))
-        if isinstance(result, Result):
-            result.seconds = perf_counter() - started
-            result.episode = self.environment.episode_id
+        result.seconds = perf_counter() - started
+        result.episode = self.environment.episode_id
         return result
 
     async def close(self) -> None:
@@ -95,7 +105,7 @@ class Play:
             closing = self.environment.close()
             if self._waits:
                 await cast("Awaitable[None]", closing)
-        except Exception:
+        except (Exception, SystemExit):
             log.exception("%s raised in close", self.specification.name)
 
     async def _reset(self, operation: Operation) -> Result:
@@ -121,16 +131,15 @@ class Play:
         if "episode_id" in self.specification.reset_arguments.names:
             given["episode_id"] = environment.episode_id
         self.started = self.over = False
+        self.episode, self.initial, self.last = Episode(id=environment.episode_id, seed=seed), None, Result()
         observation = environment.reset(**given)
         if self._waits:
             observation = await cast("Awaitable[Any]", observation)
         observation = self._transformed(observation)
         environment.step_count = 0
-        self.started = True
-        self.episode = Episode(id=environment.episode_id, seed=seed)
-        self.initial = None
         if scenario is not None:
             await self._set_up(scenario)
+        self.started = True
         self.last = Result(observation=observation, reward=observation.reward, done=_ended(observation))
 
     def _reset_arguments(self, arguments: dict[str, Any], operation: Operation) -> dict[str, Any]:
@@ -185,8 +194,7 @@ class Play:
         environment = self.environment
         if not self.started and not environment.resumed and environment.auto_reset:
             await self._begin({}, operation)
-        if self.over:
-            raise EpisodeOver("The episode has ended", hint="Reset to begin another.")
+        self._check_episode()
         given: dict[str, Any] = {}
         specification = self.specification
         if operation.arguments:
@@ -199,22 +207,41 @@ class Play:
             observation = environment.step(action, **given)
             if self._waits:
                 observation = await cast("Awaitable[Any]", observation)
-        except BaseException:
-            environment.step_count -= 1
+        except BaseException as error:
+            self._note_failure(error)
             raise
         observation = self._transformed(observation)
         result = Result(observation=observation, reward=observation.reward, done=_ended(observation))
         self.last = result
         if self._tools is not None:
             self._note_tool(action, observation, result)
+        elif self.scenario is not None:
+            self.episode.events.append(Event(seq=self.sequence, op="step", reward=result.reward))
         if self.scenario is not None:
             return self._in_scenario(self.scenario, observation, result, operation)
         return self._answer(result, operation)
+
+    def _check_episode(self) -> None:
+        if self.over:
+            raise EpisodeOver("The episode has ended", hint="Reset to begin another.")
+        if self.scenario is not None and not self.started:
+            raise EpisodeOver("No episode is running: the last reset failed", hint="Reset to begin one.")
+
+    def _note_failure(self, error: BaseException) -> None:
+        """A step that raised did not happen, but under a scenario it was a try all the same."""
+        if self.scenario is None:
+            self.environment.step_count -= 1
+            return
+        body = error.body() if isinstance(error, OpenEnvError) else ExecutionFailed(str(error)).body()
+        self.episode.events.append(Event(seq=self.sequence, op="step", success=False, error=body))
+        self.over = self.environment.step_count >= self.scenario.max_steps
 
     def _note_tool(self, action: Action, observation: Observation, result: Result) -> None:
         assert self._tools is not None
         outcome = self._tools.outcome_of(action, observation)
         if outcome is None:
+            if self.scenario is not None:
+                self.episode.events.append(Event(seq=self.sequence, op="step", read_only=True, reward=result.reward))
             return
         result.tool, result.tool_error, result.value = outcome.name, outcome.error, outcome.value
         if self.scenario is not None:
@@ -288,8 +315,17 @@ class Play:
                 field="verifiers",
                 hint="Load a scenario first, or send verifiers.",
             )
+        if self.scenario is None and any(one.verifier_type in READS_EVENTS for one in verifiers or ()):
+            raise ValidationFailed(
+                "tool calls are recorded under a scenario only, and none is loaded",
+                field="verifiers",
+                hint="Load a scenario before the agent acts.",
+            )
+        if self.scenario is not None and not self.started:
+            raise EpisodeOver("No episode is running: the last reset failed", hint="Reset to begin one.")
         evidence = self._evidence()
-        evidence.episode = Episode(self.episode.id, self.episode.seed, list(self.episode.events), response)
+        events = list(self.episode.events)
+        evidence.episode = Episode(self.episode.id, self.episode.seed, events, response, self.environment.step_count)
         return Deferred(grade_job(evidence, self.scenario, verifiers))
 
     async def _query(self, operation: Operation) -> Result | Deferred:

@@ -57,6 +57,8 @@ class World:
         self._on_idle: list[Callable[[], None]] = []
         self._opening = True
         self._on_open: list[Callable[[OpenEnvError | None], None]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """The loop itself holds its tasks only weakly."""
 
     @property
     def busy(self) -> bool:
@@ -72,7 +74,7 @@ class World:
                 return make(self.context, self.owner)
             except OpenEnvError as error:
                 return error
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("the factory of %s raised", self.specification.name)
                 name = self.specification.name_of_factory
                 return FactoryFailed(
@@ -162,15 +164,36 @@ class World:
             else:
                 self._finished(task.result(), finish)
 
-        asyncio.get_running_loop().create_task(work).add_done_callback(ended)
+        self._keep(work).add_done_callback(ended)
+
+    def give_up(self) -> None:
+        """Stop waiting for coroutines that do not end; the environment is not closed then."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _finished(self, outcome: Result | Deferred, finish: Finish) -> None:
         if isinstance(outcome, Deferred):
-            deferred = outcome
-            self._run_on_lane(deferred.job, finish, None)
+            self._decide(outcome, finish)
             return
         finish(outcome)
         self._next()
+
+    def _decide(self, deferred: Deferred, finish: Finish) -> None:
+        """Grade on the pool. Should that hang, the environment is none the worse: only the answer is an error."""
+
+        def failed(error: OpenEnvError) -> None:
+            self._finished(Result(error=error), finish)
+
+        try:
+            self._pool.submit(deferred.run, lambda result: self._finished(result, finish), failed)
+        except OpenEnvError as error:
+            failed(error)
 
     def _next(self) -> None:
         self._busy = False
@@ -210,7 +233,7 @@ class World:
             finish()
 
         if self.specification.is_async:
-            asyncio.get_running_loop().create_task(play.close()).add_done_callback(ended)
+            self._keep(play.close()).add_done_callback(ended)
             return
         try:
             self._pool.submit(lambda: drive(play.close()), ended, ended, self._lane)

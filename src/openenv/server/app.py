@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, get_args, get_origin, get_type_hints
 
 from fastapi import FastAPI, Request, Response
@@ -75,7 +76,7 @@ def create_app(
         )
     specification = EnvironmentSpecification.of(factory, action_type, observation_type, state_type, env_name)
     if action_type is Action and specification.tool_environment is not None:
-        specification = EnvironmentSpecification.of(factory, ToolAction, observation_type, state_type, env_name)
+        specification = replace(specification, action_type=ToolAction)
     pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
     manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool)
     counted = Metrics(specification.name, lambda: manager.active) if metrics else None
@@ -94,6 +95,7 @@ def create_fastapi_app(factory: Callable[..., Any], *args: Any, **kwargs: Any) -
 def _application(core: ServerCore, metrics: Metrics | None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        core.manager.start()
         yield
         await core.shutdown()
 

@@ -8,12 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from openenv.errors import OpenEnvError, PayloadTooLarge, ValidationFailed
+from openenv.errors import ExecutionFailed, OpenEnvError, PayloadTooLarge, ValidationFailed
 from openenv.operation import Connection, Operation, RequestContext, Result
 from openenv.protocol.json import body_of, dump, dump_error, loads, number
 from openenv.runtime import SessionRequest
 from openenv.scenario import Scenario
 from openenv.server.core import ServerCore
+from openenv.types import Reward
 from openenv.verifiers import VerifierSpec
 
 __all__ = ["HttpRoutes", "error_response", "read_body"]
@@ -105,7 +106,7 @@ class HttpRoutes:
             value = {"action": value}
         body = _validated(StepRequest, value)
         try:
-            action = self._actions.validate_python(body.action)
+            action = self._actions.validate_json(json.dumps(body.action))
         except ValidationError as error:
             raise _unprocessable(error, prefix=()) from None
         extras = _sent(body)
@@ -199,15 +200,21 @@ class HttpRoutes:
         result = await self._run(operation, connection, context, size)
         observation = result.observation
         assert observation is not None
-        reward = None if result.reward is None else float(result.reward)
         metadata = dump(observation.metadata) if observation.metadata else b"null"
         content = b'{"observation":%b,"reward":%b,"done":%b,"metadata":%b}' % (
             body_of(observation),
-            number(reward),
+            number(_as_float(result.reward)),
             b"true" if result.done else b"false",
             metadata,
         )
         return Response(content, media_type=JSON)
+
+
+def _as_float(reward: Reward) -> float | None:
+    try:
+        return None if reward is None else float(reward)
+    except OverflowError:
+        raise ExecutionFailed("the environment's reward is too large for a float") from None
 
 
 class Unprocessable(ValidationFailed):

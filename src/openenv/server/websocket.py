@@ -67,7 +67,7 @@ class _Socket:
         if result.error is not None:
             raise result.error
         assert result.session is not None
-        return manager.sessions[result.session], True
+        return manager.attach(result.session, connection.principal), True
 
     async def converse(
         self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from openenv.environment import Context, Environment
@@ -101,6 +100,3 @@ def outcome_from(tools: ToolRegistry, name: str, value: Any, error: ToolError | 
         failed.details = known
         outcome.error = failed
     return outcome
-
-
-TOOL_ACTIONS: TypeAdapter[ToolAction] = TypeAdapter(ToolAction)

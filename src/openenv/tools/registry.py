@@ -19,6 +19,9 @@ log = logging.getLogger("openenv.tools")
 RESERVED_NAMES = frozenset({"reset", "step", "state", "close"})
 """OpenEnv's reserved tool names: they are operations, not tools."""
 
+LONGEST_NAME = 128
+"""Of a name that no tool has, no more than this is compared with the others, or said back."""
+
 _MARK = "__openenv_tool__"
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
@@ -144,9 +147,9 @@ class ToolRegistry:
         """The tool of this name or alias. Raises `ToolNotFound`, naming close matches."""
         found = self._by_name.get(name)
         if found is None:
-            close = get_close_matches(name, self._by_name, n=3)
+            close = get_close_matches(name, self._by_name, n=3) if len(name) <= LONGEST_NAME else []
             hint = f"Did you mean {' or '.join(close)}?" if close else "List the tools to see their names."
-            raise ToolNotFound(f"Unknown tool: {name!r}", field="tool_name", hint=hint)
+            raise ToolNotFound(f"Unknown tool: {name[:LONGEST_NAME]!r}", field="tool_name", hint=hint)
         return found
 
     def call(self, owner: Any, name: str, arguments: Mapping[str, Any], context: Context) -> ToolOutcome:

@@ -21,17 +21,25 @@ from openenv.errors import LaneLost, Overloaded
 log = logging.getLogger("openenv.runtime")
 
 Job = Callable[[], Any]
-"""Runs on a lane. It must not raise: what it returns is handed to ``done``."""
+"""Runs on a lane; what it returns is handed to ``done``. What it raises costs it its owner: it should not."""
 
 
 class _Task:
-    __slots__ = ("done", "job", "lost", "settled")
+    __slots__ = ("done", "job", "loop", "lost", "settled")
 
     def __init__(self, job: Job, done: Callable[[Any], None], lost: Callable[[LaneLost], None]) -> None:
         self.job = job
         self.done = done
         self.lost = lost
+        self.loop = asyncio.get_running_loop()
         self.settled = False
+
+
+class _Raised:
+    """What a job raised, where it should not have."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
 
 class Lane:
@@ -44,15 +52,22 @@ class Lane:
         self.worlds = 0
         self.running: tuple[float, _Task] | None = None
         self.abandoned = False
+        self.lock = threading.Lock()
+        """Held while ``running`` changes, so that a lane is never abandoned between two jobs."""
         self.thread = threading.Thread(target=self._run, name=f"openenv-{'pinned' if pinned else 'lane'}", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
         while (task := self.queue.get()) is not None:
             self.running = (time.monotonic(), task)
-            outcome = task.job()
-            self.running = None
-            if not self.pool.deliver(self, task, outcome) or self.abandoned:
+            try:
+                outcome = task.job()
+            except BaseException as error:  # noqa: BLE001 - the lane's thread outlives whatever a job does
+                outcome = _Raised(error)
+            with self.lock:
+                self.running = None
+                leaves = self.abandoned
+            if not self.pool.deliver(self, task, outcome) or leaves:
                 return
 
 
@@ -66,7 +81,6 @@ class ThreadPool:
         self.max_abandoned = max_abandoned
         self.abandoned = 0
         """Threads left behind that have not come back."""
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: SimpleQueue[_Task | None] = SimpleQueue()
         self._shared: list[Lane] = []
         self._pinned: list[Lane] = []
@@ -92,8 +106,6 @@ class ThreadPool:
 
         Raises `Overloaded` when every thread that there may be was left behind.
         """
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
         task = _Task(job, done, lost)
         if lane is not None:
             if lane.abandoned:
@@ -112,11 +124,8 @@ class ThreadPool:
 
     def deliver(self, lane: Lane, task: _Task, outcome: Any) -> bool:
         """Called by a lane's thread: hand the outcome to the loop. False when there is no loop any more."""
-        loop = self._loop
         try:
-            if loop is None:
-                return False
-            loop.call_soon_threadsafe(self._settle, lane, task, outcome)
+            task.loop.call_soon_threadsafe(self._settle, lane, task, outcome)
         except RuntimeError:
             return False
         return True
@@ -139,8 +148,13 @@ class ThreadPool:
             return
         if not lane.pinned:
             self._waiting -= 1
-        if not task.settled:
-            task.settled = True
+        if task.settled:
+            return
+        task.settled = True
+        if isinstance(outcome, _Raised):
+            log.error("a job raised", exc_info=outcome.error)
+            task.lost(LaneLost(f"The environment ended its thread's work: {outcome.error!r}", hint="Open a new session."))
+        else:
             task.done(outcome)
 
     def _check_room(self) -> None:
@@ -152,8 +166,8 @@ class ThreadPool:
             )
 
     def _schedule_sweep(self) -> None:
-        assert self._loop is not None and self.hang_limit_s is not None
-        self._sweep = self._loop.call_later(min(1.0, self.hang_limit_s / 4), self._look_for_hung)
+        assert self.hang_limit_s is not None
+        self._sweep = asyncio.get_running_loop().call_later(min(1.0, self.hang_limit_s / 4), self._look_for_hung)
 
     def _look_for_hung(self) -> None:
         self._sweep = None
@@ -168,12 +182,16 @@ class ThreadPool:
                 continue
             busy = True
             if now - running[0] > limit:
-                self._abandon(lane, running[1], limit)
+                self._abandon(lane, running, limit)
         if busy:
             self._schedule_sweep()
 
-    def _abandon(self, lane: Lane, task: _Task, limit: float) -> None:
-        lane.abandoned = True
+    def _abandon(self, lane: Lane, running: tuple[float, _Task], limit: float) -> None:
+        with lane.lock:
+            if lane.running is not running:
+                return
+            lane.abandoned = True
+        task = running[1]
         self.abandoned += 1
         error = LaneLost(
             f"The environment did not return within {limit:g} s; its world is lost",
