@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
+from openenv.errors import OpenEnvError
 from openenv.operation import Connection, Operation, RequestContext, Result
 from openenv.protocol import JsonRpcCodec, SocketCodec
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager, SessionRequest
@@ -54,6 +55,11 @@ class ServerCore:
         operation.size = size
         operation.trace = connection.headers.get("traceparent")
         return operation
+
+    async def refuse(self, error: OpenEnvError, connection: Connection, context: RequestContext) -> NoReturn:
+        """Pass what cannot be understood through the pipeline, so that it is counted and logged, then raise it."""
+        result = await self.pipeline.run(self.operation(Operation("invalid", error), connection, context))
+        raise result.error or error
 
     async def session_for(self, connection: Connection, context: RequestContext) -> str | Result | None:
         """The session that an HTTP request means: by ``X-Session-ID``, by its world's name, or none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -93,25 +94,14 @@ class HttpRoutes:
     async def reset(self, request: Request) -> Response:
         """Begin an episode: in the session that the request names, or in a world of its own that is closed again."""
         connection, context = self._admit(request)
-        raw = await read_body(request, self.core.max_body_bytes)
-        body = _parse(ResetRequest, raw or b"{}")
-        return await self._play(Operation("reset", arguments=_sent(body)), connection, context, len(raw))
+        body, size = await self._body(request, connection, context, lambda raw: _parse(ResetRequest, raw or b"{}"))
+        return await self._play(Operation("reset", arguments=_sent(body)), connection, context, size)
 
     async def step(self, request: Request) -> Response:
         """Do one action."""
         connection, context = self._admit(request)
-        raw = await read_body(request, self.core.max_body_bytes)
-        value = _json(raw)
-        if self.core.specification.environment_type.bare_action and _is_bare(value):
-            value = {"action": value}
-        body = _validated(StepRequest, value)
-        try:
-            action = self._actions.validate_json(json.dumps(body.action))
-        except ValidationError as error:
-            raise _unprocessable(error, prefix=()) from None
-        extras = _sent(body)
-        del extras["action"]
-        return await self._play(Operation("step", action, extras), connection, context, len(raw))
+        operation, size = await self._body(request, connection, context, self._parse_step)
+        return await self._play(operation, connection, context, size)
 
     async def state(self, request: Request) -> Response:
         """Where the episode stands."""
@@ -151,25 +141,23 @@ class HttpRoutes:
     async def load_scenario(self, request: Request, session_id: str) -> Response:
         """Load a scenario into a session: its seed, its setup, its verifiers. Later resets keep it."""
         connection, context = self._admit(request)
-        raw = await read_body(request, self.core.max_body_bytes)
-        operation = Operation("load_scenario", _parse(Scenario, raw), session=session_id)
-        return await self._play(operation, connection, context, len(raw))
+        scenario, size = await self._body(request, connection, context, lambda raw: _parse(Scenario, raw))
+        operation = Operation("load_scenario", scenario, session=session_id)
+        return await self._play(operation, connection, context, size)
 
     async def verify(self, request: Request, session_id: str) -> Response:
         """Grade the episode as it stands."""
         connection, context = self._admit(request)
-        raw = await read_body(request, self.core.max_body_bytes)
-        body = _parse(VerifyRequest, raw or b"{}")
+        body, size = await self._body(request, connection, context, lambda raw: _parse(VerifyRequest, raw or b"{}"))
         operation = Operation("verify", (body.response, body.verifiers), session=session_id)
-        result = await self._run(operation, connection, context)
+        result = await self._run(operation, connection, context, size)
         return Response(dump(result.value), media_type=JSON)
 
     async def query(self, request: Request, session_id: str) -> Response:
         """Run one read-only query on a copy of the world's database."""
         connection, context = self._admit(request)
-        raw = await read_body(request, self.core.max_body_bytes)
-        operation = Operation("query", _parse(QueryRequest, raw).query, session=session_id)
-        result = await self._run(operation, connection, context)
+        body, size = await self._body(request, connection, context, lambda raw: _parse(QueryRequest, raw))
+        result = await self._run(Operation("query", body.query, session=session_id), connection, context, size)
         return Response(dump(result.value), media_type=JSON)
 
     async def export(self, request: Request, session_id: str, at: str = "final") -> Response:
@@ -183,6 +171,29 @@ class HttpRoutes:
     def _admit(self, request: Request) -> tuple[Connection, RequestContext]:
         connection = self.core.connection("http", request.scope)
         return connection, self.core.context(connection)
+
+    async def _body(
+        self, request: Request, connection: Connection, context: RequestContext, parse: Callable[[bytes], Any]
+    ) -> tuple[Any, int]:
+        """The parsed body and its length in bytes."""
+        try:
+            raw = await read_body(request, self.core.max_body_bytes)
+            return parse(raw), len(raw)
+        except OpenEnvError as error:
+            await self.core.refuse(error, connection, context)
+
+    def _parse_step(self, raw: bytes) -> Operation:
+        value = _json(raw)
+        if self.core.specification.environment_type.bare_action and _is_bare(value):
+            value = {"action": value}
+        body = _validated(StepRequest, value)
+        try:
+            action = self._actions.validate_json(json.dumps(body.action))
+        except ValidationError as error:
+            raise _unprocessable(error, prefix=()) from None
+        extras = _sent(body)
+        del extras["action"]
+        return Operation("step", action, extras)
 
     async def _run(self, operation: Operation, connection: Connection, context: RequestContext, size: int = 0) -> Result:
         if operation.session is None:

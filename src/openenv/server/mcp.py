@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from fastapi import APIRouter, Request, Response
 
-from openenv.errors import OpenEnvError
+from openenv.errors import OpenEnvError, ValidationFailed
 from openenv.operation import Result
 from openenv.protocol.jsonrpc import rpc_refusal
 from openenv.runtime import SessionRequest
@@ -29,10 +31,15 @@ class McpRoute:
         core = self.core
         connection = core.connection("mcp", request.scope)
         context = core.context(connection)
-        raw = await read_body(request, core.max_body_bytes)
+        try:
+            raw = await read_body(request, core.max_body_bytes)
+        except OpenEnvError as error:
+            await core.refuse(error, connection, context)
         call = core.rpc_codec.decode(raw)
         operation = call.operation
         if operation is None:
+            with contextlib.suppress(ValidationFailed):
+                await core.refuse(ValidationFailed("not a JSON-RPC request that can be run"), connection, context)
             return Response(call.answer, media_type=JSON)
         try:
             if operation.op == "create":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
+from openenv.errors import Forbidden
 from openenv.middleware.metrics import CONTENT_TYPE, Metrics
 from openenv.protocol.json import dump
 from openenv.server.core import ServerCore
@@ -43,19 +44,25 @@ class Probes:
         """Whether the server answers."""
         return {"status": "healthy"}
 
-    async def metadata(self) -> Response:
+    async def metadata(self, request: Request) -> Response:
         """What the environment is."""
+        self.core.connection("http", request.scope)
         return Response(dump(self.core.specification.environment_type.get_metadata()), media_type=JSON)
 
-    async def schema(self) -> Response:
+    async def schema(self, request: Request) -> Response:
         """The JSON Schemas of actions, observations and states."""
+        self.core.connection("http", request.scope)
         return Response(self._schema, media_type=JSON)
 
-    async def list_environments(self) -> list[str]:
+    async def list_environments(self, request: Request) -> list[str]:
         """The environments served here."""
+        self.core.connection("http", request.scope)
         return list(self.core.names())
 
-    async def metrics(self) -> Response:
-        """Prometheus' text format."""
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus' text format, for callers with the scope ``metrics``."""
+        connection = self.core.connection("http", request.scope)
+        if "metrics" not in connection.principal.scopes:
+            raise Forbidden("'metrics' needs the scope 'metrics'", hint="Ask the operator for a token that has it.")
         assert self._metrics is not None
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)
