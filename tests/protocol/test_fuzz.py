@@ -1,0 +1,126 @@
+"""Whatever arrives, decoding never raises, and whatever was decoded can be answered with JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openenv import Action, Observation
+from openenv.operation import Result
+from openenv.protocol import JsonRpcCodec, SocketCodec
+from openenv.protocol.json import loads
+from openenv.types import CallToolAction, ListToolsAction, State
+
+
+class Say(Action):
+    message: str
+    number: float = 0.0
+    anything: Any = None
+
+
+SOCKETS = [SocketCodec(Say), SocketCodec(Action), SocketCodec(ListToolsAction | CallToolAction)]
+RPC = JsonRpcCodec()
+
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
+values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3))
+words = st.sampled_from(["reset", "step", "state", "close", "mcp", "tools/call", "openenv/session/close", "2.0", "list_tools", ""])
+keys = st.sampled_from(
+    ["type", "action", "data", "message", "number", "anything", "seed", "jsonrpc", "method", "params", "id", "name", "arguments"]
+)
+messages = st.recursive(
+    leaves | words, lambda inner: st.dictionaries(keys, inner | words, max_size=6) | st.lists(inner, max_size=2), max_leaves=20
+)
+
+
+def strict(text: bytes) -> Any:
+    return json.loads(text, parse_constant=pytest.fail)
+
+
+def played(codec: SocketCodec, frame: str) -> Any:
+    decoded = codec.decode(frame)
+    operation = decoded.operation
+    if operation.op == "invalid":
+        return strict(codec.encode(decoded, Result(error=operation.payload)))
+    return strict(codec.encode(decoded, Result(observation=Observation(), value=State() if operation.op == "state" else [])))
+
+
+@given(messages)
+def test_frames_that_are_nearly_right(message: Any) -> None:
+    for codec in SOCKETS:
+        assert isinstance(played(codec, json.dumps(message)), dict)
+
+
+@given(values)
+def test_any_json(value: Any) -> None:
+    for codec in SOCKETS:
+        assert isinstance(played(codec, json.dumps(value)), dict)
+        assert isinstance(played(codec, json.dumps({"type": "step", "data": value})), dict)
+        assert isinstance(played(codec, json.dumps({"action": value})), dict)
+
+
+@given(st.text())
+def test_any_text(text: str) -> None:
+    for codec in SOCKETS:
+        played(codec, text)
+        played(codec, '{"action":' + text)
+        played(codec, '{"type":"step","data":' + text + "}")
+
+
+@given(st.binary() | messages.map(lambda message: json.dumps(message).encode()))
+def test_any_body_of_json_rpc(body: bytes) -> None:
+    call = RPC.decode(body)
+    assert (call.operation is None) != (call.answer is None)
+    answer = strict(RPC.encode(call, Result(value=[], session="s")))
+    assert answer["jsonrpc"] == "2.0"
+    assert ("result" in answer) != ("error" in answer)
+
+
+SHAPES = [
+    '{"type":"step","data":{"message":"x","unknown":%s}}',
+    '{"type":"step","data":{"message":"x","anything":%s}}',
+    '{"action":{"message":"x","unknown":%s}}',
+    '{"type":%s}',
+    '{"type":"reset","action":%s}',
+    '{"type":"mcp","data":{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"a":%s}}}}',
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+def test_every_depth_of_nesting(shape: str, opens: str, closes: str) -> None:
+    for depth in [*range(1, 200, 20), *range(190, 270), *range(900, 1010, 3), 100_000]:
+        for codec in SOCKETS:
+            assert isinstance(played(codec, shape % (opens * depth + "1" + closes * depth)), dict)
+
+
+def test_how_deep_a_document_may_be() -> None:
+    assert loads("[" * 190 + "]" * 190)
+    with pytest.raises(RecursionError):
+        loads("[" * 250 + "]" * 250)
+    flat = "[" + ",".join(["[{}]"] * 5000) + "]"
+    assert len(loads(flat)) == 5000
+    assert loads(json.dumps("[" * 1000)) == "[" * 1000
+
+
+@pytest.mark.parametrize("digits", [20, 400, 4000, 5000, 100_000])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_huge_numbers(shape: str, digits: int) -> None:
+    for codec in SOCKETS:
+        assert isinstance(played(codec, shape % ("9" * digits)), dict)
+        assert isinstance(played(codec, shape % ("-1e" + "9" * digits)), dict)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", '"\\ud800"', '"\\udc00\\ud800"', '{"\\ud800":1}'])
+def test_what_json_does_not_have(shape: str, value: str) -> None:
+    for codec in SOCKETS:
+        assert isinstance(played(codec, shape % value), dict)
+
+
+@pytest.mark.parametrize("text", ['"\\ud83d\\ude00"', '"\U0001f600"', '"\\\\ud800"', '{"\\u00fc":"ü"}'])
+def test_whole_characters_pass(text: str) -> None:
+    assert loads(text) == json.loads(text)
