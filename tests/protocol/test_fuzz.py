@@ -27,7 +27,9 @@ RPC = JsonRpcCodec()
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
 values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3))
-words = st.sampled_from(["reset", "step", "state", "close", "mcp", "tools/call", "openenv/session/close", "2.0", "list_tools", ""])
+words = st.sampled_from(
+    ["reset", "step", "state", "close", "mcp", "tools/call", "openenv/session/close", "2.0", "list_tools", ""]
+)
 keys = st.sampled_from(
     ["type", "action", "data", "message", "number", "anything", "seed", "jsonrpc", "method", "params", "id", "name", "arguments"]
 )

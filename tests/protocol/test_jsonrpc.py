@@ -57,7 +57,9 @@ def test_a_tool_call_becomes_an_operation() -> None:
     assert (bare.payload, bare.session) == (("add", {}), None)
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", "5", "null", '"x"', '[{"jsonrpc":"2.0"}]', b"\xff\xfe", "[" * 100_000, '"\\ud800"'])
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", "5", "null", '"x"', '[{"jsonrpc":"2.0"}]', b"\xff\xfe", "[" * 100_000, '"\\ud800"']
+)
 def test_what_is_no_object_is_a_parse_error(body: str | bytes) -> None:
     assert at_once(body) == {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "Parse error", "data": None}}
 
@@ -104,7 +106,7 @@ def test_refusals_that_need_no_world(body: str, number: Any, code: int, message:
     ("value", "content", "structured"),
     [
         (5, [{"type": "text", "text": "5", "annotations": None, "meta": None}], {"result": 5}),
-        ("a\"b", [{"type": "text", "text": "a\"b", "annotations": None, "meta": None}], {"result": "a\"b"}),
+        ('a"b', [{"type": "text", "text": 'a"b', "annotations": None, "meta": None}], {"result": 'a"b'}),
         ({"a": [1]}, [{"type": "text", "text": '{"a":[1]}', "annotations": None, "meta": None}], {"a": [1]}),
         (False, [{"type": "text", "text": "false", "annotations": None, "meta": None}], {"result": False}),
         ([], [{"type": "text", "text": "[]", "annotations": None, "meta": None}], {"result": []}),

@@ -224,7 +224,8 @@ def test_an_error_that_json_cannot_say_keeps_its_words() -> None:
     ],
 )
 def test_json_rpc_inside_a_frame_is_answered_inside_a_frame(inner: str, written: str) -> None:
-    assert answer('{"type":"mcp","data":%s}' % inner, Result()) == '{"type":"mcp","data":%s}' % written
+    head = '{"type":"mcp","data":'
+    assert answer(head + inner + "}", Result()) == head + written + "}"
 
 
 def test_an_invalid_request_inside_a_frame_is_no_error_frame() -> None:

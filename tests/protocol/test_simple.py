@@ -42,7 +42,7 @@ def refused(frame: str) -> dict[str, Any]:
 @pytest.mark.parametrize("frame", ['{"action": {"message": "hi"}}', ' { "action" : {"message":"hi"} }'])
 def test_an_object_is_a_step(frame: str) -> None:
     operation = CODEC.decode(frame).operation
-    assert (operation.op, operation.payload, operation.include) == ("step", Say(message="hi"), {"state"})
+    assert (operation.op, operation.payload, operation.include) == ("step", Say(message="hi"), frozenset({"state"}))
 
 
 def test_what_stands_beside_reset_are_its_arguments() -> None:
@@ -52,7 +52,7 @@ def test_what_stands_beside_reset_are_its_arguments() -> None:
 
 def test_state_asks_for_the_last_observation_too() -> None:
     operation = CODEC.decode('{"action":"state"}').operation
-    assert (operation.op, operation.include) == ("state", {"state", "observation"})
+    assert (operation.op, operation.include) == ("state", frozenset({"state", "observation"}))
     assert CODEC.decode('{"action":"close"}').operation.op == "close"
 
 
@@ -100,6 +100,4 @@ def test_refusals_say_which_field(frame: str, code: str, field: str | None) -> N
 def test_an_error_has_code_message_field_and_hint() -> None:
     error = ToolFailed("no such room", code="NOT_FOUND", field="room", hint="Look at the plan.")
     body = answer('{"action":{"message":"m"}}', Result(error=error))
-    assert body == {
-        "error": {"message": "no such room", "code": "NOT_FOUND", "field": "room", "hint": "Look at the plan."}
-    }
+    assert body == {"error": {"message": "no such room", "code": "NOT_FOUND", "field": "room", "hint": "Look at the plan."}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Unpack, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NotRequired, Required, Unpack, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -179,7 +179,15 @@ def _unpacked(hint: Any) -> dict[str, Any] | None:
         return None
     (keys,) = get_args(hint)
     types = get_type_hints(keys, include_extras=True)
-    return {name: (one, ... if name in keys.__required_keys__ else None) for name, one in types.items()}
+    return {name: _key(one, name in keys.__required_keys__) for name, one in types.items()}
+
+
+def _key(hint: Any, required: bool) -> tuple[Any, Any]:
+    """A key's type and default. A dictionary whose hints are texts does not know its ``NotRequired`` keys by itself."""
+    if get_origin(hint) in (Required, NotRequired):
+        required = get_origin(hint) is Required
+        (hint,) = get_args(hint)
+    return hint, ... if required else None
 
 
 def _has_description(hint: Any) -> bool:
