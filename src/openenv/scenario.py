@@ -39,8 +39,10 @@ class Scenario(BaseModel):
     difficulty: Difficulty = "easy"
     seed: Annotated[int, Field(ge=0)] = 0
     context: dict[str, str] = Field(default_factory=dict, description="The agent's context headers: who it acts as")
-    setup: list[ToolCall] = Field(default_factory=list, description="Calls made after the reset, before the agent acts")
-    verifiers: Annotated[list[VerifierSpec], Field(min_length=1)]
+    setup: Annotated[list[ToolCall], Field(max_length=200)] = Field(
+        default_factory=list, description="Calls made after the reset, before the agent acts"
+    )
+    verifiers: Annotated[list[VerifierSpec], Field(min_length=1, max_length=100)]
     allowed_changes: Annotated[list[AllowedChange], Field(max_length=200)] | None = Field(
         default=None, description="The only changes to the database that are allowed; null allows all, [] none"
     )
@@ -53,7 +55,9 @@ class Scenario(BaseModel):
     phrasing: Literal["explicit", "natural"] | None = Field(
         default=None, description="Whether the task names its objects by id or describes them"
     )
-    solution: list[ToolCall] = Field(default_factory=list, description="What the oracle does")
+    solution: Annotated[list[ToolCall], Field(max_length=200)] = Field(
+        default_factory=list, description="What the oracle does"
+    )
     response: str | None = Field(default=None, description="What the oracle answers")
     mentions: dict[str, str] = Field(
         default_factory=dict, description="How the task words each identifier that the solution uses"

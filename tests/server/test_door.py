@@ -135,6 +135,8 @@ def test_pipelining_into_a_thread_is_answered_in_order(talker: Server) -> None:
 
 
 def test_fragments_with_a_ping_between_them(raw: Raw) -> None:
+    raw.send(text(STEP))
+    assert echoed(raw.answer()) == "hi"
     body = json.dumps(STEP).encode()
     raw.send(frame(body[:5], first=0x01) + frame(b"p", first=0x89) + frame(body[5:9], first=0x00))
     assert raw.receive() == (10, b"p")
@@ -145,6 +147,8 @@ def test_fragments_with_a_ping_between_them(raw: Raw) -> None:
 
 
 def test_pings_are_answered_between_steps(raw: Raw) -> None:
+    raw.send(text(STEP))
+    assert echoed(raw.answer()) == "hi"
     raw.send(text(STEP) + frame(b"a", first=0x89) + text(STEP))
     assert echoed(raw.answer()) == "hi"
     assert raw.receive() == (10, b"a")
@@ -192,21 +196,39 @@ def test_what_follows_a_close_is_not_played(server: Server) -> None:
     client.socket.close()
 
 
-async def test_a_client_that_never_reads_is_held_back_and_the_others_are_not(server: Server) -> None:
-    client = Raw(server)
+async def held_back(client: Raw, block: bytes, limit: int) -> bool:
+    """Whether the server stops taking this block again and again before so many bytes."""
     client.socket.setblocking(False)
-    block = text({"type": "step", "data": {"message": "x" * 30_000}})
     loop = asyncio.get_running_loop()
     sent = 0
     try:
-        while sent < 64 * 1024 * 1024:
+        while sent < limit:
             await asyncio.wait_for(loop.sock_sendall(client.socket, block), 1.0)
             sent += len(block)
     except TimeoutError:
-        pass
-    assert sent < 64 * 1024 * 1024
+        return True
+    return False
+
+
+@pytest.mark.parametrize("flood", ["steps", "pings"])
+async def test_a_client_that_never_reads_is_held_back_and_the_others_are_not(server: Server, flood: str) -> None:
+    client = await asyncio.to_thread(Raw, server)
+    client.send(text(STEP))
+    assert echoed(await asyncio.to_thread(client.answer)) == "hi"
+    step = text({"type": "step", "data": {"message": "x" * 30_000}})
+    block = step if flood == "steps" else frame(b"x" * 125, first=0x89) * 2000
+    assert await held_back(client, block, 64 * 1024 * 1024)
     other = await asyncio.to_thread(Raw, server)
     other.send(text(STEP))
     assert echoed(await asyncio.to_thread(other.answer)) == "hi"
     other.socket.close()
+    client.socket.close()
+
+
+async def test_what_waits_for_a_slow_step_is_bounded_in_bytes(talker: Server) -> None:
+    client = await asyncio.to_thread(Raw, talker)
+    client.send(text({"type": "step", "data": {"text": "x"}}))
+    await asyncio.to_thread(client.answer)
+    client.send(text({"type": "step", "data": {"text": "x", "seconds": 5}}))
+    assert await held_back(client, frame(b" " * 8_000_000), 128 * 1024 * 1024)
     client.socket.close()

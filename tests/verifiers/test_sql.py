@@ -362,3 +362,21 @@ def test_no_text_changes_the_image_or_gets_past_the_limits(query: str) -> None:
         json.dumps(found.rows, allow_nan=False)
     assert before == IMAGE
     assert run_query(IMAGE, "SELECT (SELECT count(*) FROM acls), (SELECT count(*) FROM sqlite_master)").rows == [[2, 4]]
+
+
+CLOCKS = [
+    "date()",
+    "julianday('now')",
+    "datetime('NOW ')",
+    "strftime('%s')",
+    "datetime(char(110,111,119))",
+    "time('12:00', 'localtime')",
+]
+
+
+@pytest.mark.parametrize("call", CLOCKS)
+def test_the_clock_is_not_to_be_read(call: str) -> None:
+    image = database("CREATE TABLE t(x);")
+    with pytest.raises(QueryRefused, match="present time"):
+        run_query(image, f"SELECT {call}")
+    assert run_query(image, "SELECT date('2026-01-31', '+1 day'), strftime('%Y', '2026-01-05')").rows == [["2026-02-01", "2026"]]

@@ -63,7 +63,7 @@ class OpenEnvCodec:
                 return Operation(_Bare.model_validate(message).type)
         except ValidationError as error:
             raise refusal(error) from None
-        raise UnknownType(f"Unknown message type: {kind}", hint="Types are reset, step, state, mcp and close.")
+        raise UnknownType(f"Unknown message type: {str(kind)[:80]}", hint="Types are reset, step, state, mcp and close.")
 
     @staticmethod
     def inner(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,9 +41,8 @@ class SimpleCodec:
         if action == "reset":
             return Operation("reset", arguments=others, include=_WITH_STATE)
         if isinstance(action, str) and action not in ("state", "close"):
-            raise UnknownType(
-                f"Unknown action: {action}", field="action", hint="Send 'reset', 'state', 'close', or an object to step with."
-            )
+            hint = "Send 'reset', 'state', 'close', or an object to step with."
+            raise UnknownType(f"Unknown action: {action[:80]}", field="action", hint=hint)
         if others:
             name = next(iter(others))
             raise ValidationFailed(f"unknown field {name!r}", field=name, hint="Only a reset takes fields beside 'action'.")

@@ -49,6 +49,8 @@ class SessionManager:
         self.max_sessions = max_sessions if limit is None else min(limit, max_sessions)
         self.lease_s = lease_s
         self.pool = pool or ThreadPool()
+        self.grading = ThreadPool(shared=2, hang_limit_s=self.pool.hang_limit_s)
+        """Grading reads copies and may be slow: it takes no thread from environments."""
         self.sessions: dict[str, Session] = {}
         self.draining = False
         self.on_end: EndListener | None = None
@@ -108,7 +110,7 @@ class SessionManager:
         tombstone = self._tombstones.get(session_id)
         if tombstone is not None and found is None:
             raise SessionError(f"Session {session_id} has ended: {tombstone[0]}", hint="Open a new one.")
-        raise SessionError(f"Unknown session_id: {session_id}", hint="Open a session, or check the id.")
+        raise SessionError(f"Unknown session_id: {session_id[:80]}", hint="Open a session, or check the id.")
 
     def visible(self, principal: Principal) -> list[Session]:
         """The sessions that this principal may use."""
@@ -188,6 +190,7 @@ class SessionManager:
             self._reaper.cancel()
             self._reaper = None
         self.pool.close()
+        self.grading.close()
 
     def _create(self, operation: Operation, finish: Finish) -> Result | None:
         request: SessionRequest = operation.payload or SessionRequest()
@@ -270,7 +273,7 @@ class SessionManager:
                         f"the world {name!r} belongs to somebody else", hint="Choose another name for a world of your own."
                     )
                 return shared, False
-        world = World(self.specification, self.pool, name, principal, operation.context)
+        world = World(self.specification, self.pool, self.grading, name, principal, operation.context)
         world.on_lost = self._world_lost
         if name is not None:
             self._worlds[(principal.tenant, name)] = world
@@ -328,7 +331,7 @@ class SessionManager:
             raise SessionError(f"{operation.op!r} needs a session", hint="Open one with POST /sessions and name it.")
         if operation.principal.session is not None:
             raise Forbidden("this token is bound to one session", hint="Name that session.")
-        world = World(self.specification, self.pool, None, operation.principal, operation.context)
+        world = World(self.specification, self.pool, self.grading, None, operation.principal, operation.context)
 
         def done(result: Result) -> None:
             self._close_world(world, "a single request", lambda: finish(result))

@@ -172,7 +172,7 @@ class Play:
             context = Context(RequestContext(headers=call.context or scenario.context))
             outcome = self._tools.call_tool(call.tool, call.arguments, context)
             if outcome.error is not None:
-                raise ExecutionFailed(
+                raise ValidationFailed(
                     f"scenario {scenario.id!r}: setup call {number} ({call.tool}) failed: {outcome.error.message}",
                     field=f"setup.{number - 1}",
                     hint=outcome.error.hint,

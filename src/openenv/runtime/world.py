@@ -35,6 +35,7 @@ class World:
         self,
         specification: EnvironmentSpecification,
         pool: ThreadPool,
+        grading: ThreadPool,
         name: str | None,
         owner: Principal,
         context: RequestContext,
@@ -51,6 +52,7 @@ class World:
         """Why the factory made nothing."""
         self.on_lost: Callable[[World, str], None] | None = None
         self._pool = pool
+        self._grading = grading
         self._lane: Lane | None = None
         self._mailbox: deque[tuple[Operation, Finish]] = deque()
         self._busy = True
@@ -185,13 +187,13 @@ class World:
         self._next()
 
     def _decide(self, deferred: Deferred, finish: Finish) -> None:
-        """Grade on the pool. Should that hang, the environment is none the worse: only the answer is an error."""
+        """Grade on threads of grading's own. Should that hang, the environment is none the worse: only the answer is an error."""
 
         def failed(error: OpenEnvError) -> None:
             self._finished(Result(error=error), finish)
 
         try:
-            self._pool.submit(deferred.run, lambda result: self._finished(result, finish), failed)
+            self._grading.submit(deferred.run, lambda result: self._finished(result, finish), failed)
         except OpenEnvError as error:
             failed(error)
 

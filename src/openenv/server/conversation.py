@@ -51,7 +51,9 @@ class Conversation:
 class DoorConversation(Conversation):
     """Answers a door's frames: in the callback in which they came when the environment is inline, else when it is done."""
 
-    WAITING_LIMIT = 32
+    WAITING_FRAMES = 32
+    WAITING_CHARACTERS = 262_144
+    """More than either is not read from the socket until some are answered."""
 
     def __init__(
         self, core: ServerCore, session: Session, connection: Connection, context: RequestContext, door: Door
@@ -64,12 +66,14 @@ class DoorConversation(Conversation):
         self._door = door
         self._frame: Frame | None = None
         self._waiting: deque[str | None] = deque()
+        self._size = 0
 
     def take(self, text: str | None) -> None:
         """Answer a frame, or keep it until its turn comes."""
         if self.answering or self._waiting or self._door.clogged:
             self._waiting.append(text)
-            if len(self._waiting) >= self.WAITING_LIMIT:
+            self._size += len(text or "")
+            if len(self._waiting) >= self.WAITING_FRAMES or self._size >= self.WAITING_CHARACTERS:
                 self._door.read(False)
             return
         self._begin(text)
@@ -78,8 +82,11 @@ class DoorConversation(Conversation):
         """Go on with what waits."""
         waiting = self._waiting
         while waiting and not self.answering and not self._door.clogged and not self.farewell:
-            self._begin(waiting.popleft())
-        if not waiting:
+            text = waiting.popleft()
+            self._size -= len(text or "")
+            self._begin(text)
+        few = len(waiting) <= self.WAITING_FRAMES // 2 and self._size < self.WAITING_CHARACTERS
+        if few and not self._door.clogged:
             self._door.read(True)
 
     def _begin(self, text: str | None) -> None:
@@ -117,6 +124,7 @@ class DoorConversation(Conversation):
         """Wake the ASGI side, which closes the socket as it does without a door."""
         self.farewell = True
         self._waiting.clear()
+        self._size = 0
         self._door.queue.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
 

@@ -10,7 +10,6 @@ Only `openenv.server.serve` uses it. Under any other ASGI server the same conver
 
 from __future__ import annotations
 
-import contextlib
 from typing import Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -81,10 +80,22 @@ class Door(WebSocketsSansIOProtocol):
         """Whether the client does not read what it was sent."""
         return not self.writable.is_set()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._hand is not None:
+            self.read(False)
+
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._hand is not None and not self.disconnected:
             self._hand.flow()
+
+    def keepalive_timeout(self) -> None:
+        """A pong that lies unread because the door holds its client back is not missing."""
+        if self.read_paused and self.ping_timeout is not None and not self.transport.is_closing():
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+            return
+        super().keepalive_timeout()
 
     def write(self, payload: bytes) -> None:
         """Send one text frame; nothing when the socket is closed or closing."""
@@ -157,9 +168,11 @@ class Door(WebSocketsSansIOProtocol):
             self.frames = []
             hand.take(None)
             return
-        with contextlib.suppress(UnicodeDecodeError):
+        self.frames = []
+        try:
             text = data.decode()
-            self.frames = []
-            hand.take(text)
+        except UnicodeDecodeError:
+            self.conn.send_close(1007)
+            self.handle_parser_exception()
             return
-        super().send_receive_event_to_app()
+        hand.take(text)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
 
 from openenv.errors import ExecutionFailed, OpenEnvError, PayloadTooLarge, ValidationFailed
 from openenv.operation import Connection, Operation, RequestContext, Result
@@ -57,7 +58,7 @@ class VerifyRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     response: str | None = Field(default=None, description="The agent's last words")
-    verifiers: list[VerifierSpec] | None = Field(default=None, description="Instead of the loaded scenario's")
+    verifiers: list[VerifierSpec] | None = Field(default=None, max_length=100, description="Instead of the loaded scenario's")
 
 
 class QueryRequest(BaseModel):
@@ -252,11 +253,14 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            parts.append(part)
+    except ClientDisconnect:
+        raise ValidationFailed("the body broke off", hint="Send as many bytes as Content-Length says.") from None
     return b"".join(parts)
 
 

@@ -148,6 +148,14 @@ class Watch:
                 self._stop(f"The query took more than {budget.max_memory_bytes} bytes of memory", _NARROW)
         return self.reason is not None
 
+    def refuse_clock(self, name: str) -> None:
+        """Refuse a call whose answer depends on when or where it is made. Always raises."""
+        self._refuse(
+            f"The query asks {name} for the present time, so that its answer would change from one time to the next",
+            "Compare with a fixed value, or with a time that the database holds.",
+        )
+        raise sqlite3.OperationalError("the clock is not to be read")
+
     def charge(self, product: int) -> None:
         """Count a call of a function that costs the product of its arguments' lengths. Raises when it is too much."""
         self._product += product
@@ -183,6 +191,13 @@ def _resident_bytes() -> int:
 _GUARDED: Final = (("like", 2), ("like", 3), ("glob", 2), ("instr", 2), ("replace", 3), ("trim", 2), ("ltrim", 2), ("rtrim", 2))
 
 
+_CLOCKS: Final = {"date": 0, "time": 0, "datetime": 0, "julianday": 0, "unixepoch": 0, "strftime": 1, "timediff": 0}
+"""The functions of time, with the place of their first time value: without one, or with 'now', they read the clock."""
+
+_NOW: Final = frozenset({"now", "localtime", "utc", "subsec", "subsecond"})
+"""Words that make them depend on when, or where, the query runs."""
+
+
 class GuardedFunctions:
     """The functions whose cost is a product, replaced by themselves but charged to the budget.
 
@@ -198,6 +213,23 @@ class GuardedFunctions:
         """Put them in the place of the connection's own."""
         for name, count in _GUARDED:
             connection.create_function(name, count, self._charged(f"SELECT {name}({','.join('?' * count)})"), deterministic=True)
+
+        for name, first in _CLOCKS.items():
+            connection.create_function(name, -1, self._clockless(name, first), deterministic=True)
+
+    def _clockless(self, name: str, first: int) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            words = {argument.strip().lower() for argument in arguments if isinstance(argument, str)}
+            if len(arguments) <= first or words & _NOW:
+                self._watch.refuse_clock(name)
+            call = f"SELECT {name}({','.join('?' * len(arguments))})"
+            try:
+                return self._open().execute(call, arguments).fetchone()[0]
+            except sqlite3.Error as error:
+                self._watch.note(error)
+                raise
+
+        return called
 
     def close(self) -> None:
         """Close the database on which the built-in ones are called."""
