@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -26,7 +27,7 @@ Send = Callable[[Message], Awaitable[None]]
 DOOR = "openenv.door"
 
 
-class _Socket:
+class _Socket(ABC):
     """What both WebSocket routes do alike: accept, seat, answer frame by frame, leave."""
 
     transport = "websocket"
@@ -102,17 +103,17 @@ class _Socket:
                 answering = False
                 core.replying -= 1
 
+    @abstractmethod
     async def answer(self, text: str | None, conversation: Conversation) -> bytes | None:
         """The reply to a frame; None to close the socket."""
-        raise NotImplementedError
 
     async def _refuse(self, error: OpenEnvError, send: Send) -> None:
         await send({"type": "websocket.send", "text": self.refusal(error).decode()})
         await send({"type": "websocket.close", "code": 1000})
 
+    @abstractmethod
     def refusal(self, error: OpenEnvError) -> bytes:
         """The frame that tells why there is no session."""
-        raise NotImplementedError
 
 
 class OpenEnvSocket(_Socket):
