@@ -1,0 +1,97 @@
+"""The command line as a user meets it: real processes, their output and exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT, Server, Servers
+
+pytestmark = pytest.mark.e2e
+
+
+def openenv(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "openenv.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=20, check=False)
+
+
+@pytest.fixture(scope="module")
+def echo(module_serve: Servers) -> Server:
+    return module_serve("echo")
+
+
+def test_envs_lists_what_is_installed() -> None:
+    shown = openenv("envs")
+    assert shown.returncode == 0
+    assert {line.split()[0] for line in shown.stdout.splitlines()} >= {"calendar", "echo"}
+    assert "tools (32)" in openenv("envs", "calendar").stdout
+
+
+def test_tokens_are_pairs_one_a_line() -> None:
+    shown = openenv("envs", "calendar", "--tokens")
+    assert shown.returncode == 0
+    pairs = [line.split(" ") for line in shown.stdout.splitlines()]
+    assert [user for user, _ in pairs] == ["alice_manager", "bob_developer", "carol_designer", "dave_sales"]
+    assert len({token for _, token in pairs}) == 4
+
+
+def test_a_step_from_the_shell(echo: Server) -> None:
+    shown = openenv("call", echo.url, "--step", '{"message": "hello"}')
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["observation"]["echoed"] == "hello"
+
+
+def test_tools_from_the_shell(serve: Servers) -> None:
+    server = serve("tests.support.toys:notes_app", cwd=ROOT)
+    assert {tool["name"] for tool in json.loads(openenv("call", server.url).stdout)} >= {"notes_list", "notes_add"}
+    added = openenv("call", server.url, "notes_add", '{"text": "x"}', "-H", "x-user: anna")
+    assert json.loads(added.stdout) == {"id": 2}
+    refused = openenv("call", server.url, "notes_add", "{}", "-H", "x-user: anna")
+    assert refused.returncode == 1
+    assert "text" in refused.stderr
+    assert "INVALID_ARGUMENTS" in refused.stderr
+
+
+def test_serving_by_folder(serve: Servers) -> None:
+    server = serve(str(ROOT / "envs" / "echo_env"))
+    assert json.loads(openenv("call", server.url, "--step", '{"message": "x"}').stdout)["reward"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["serve", "ecko"], 2, "Did you mean 'echo'?"),
+        (["serve", "no.such.module:app"], 2, "cannot be loaded"),
+        (["serve", "json:loads"], 2, "not an application made by openenv.create_app"),
+        (["serve", "docs"], 2, "has no openenv.yaml"),
+        (["serve", "echo", "--port", "99999"], 2, "65535"),
+        (["call", "http://127.0.0.1:1"], 3, "CONNECTION_FAILED"),
+        (["call", "http://127.0.0.1:1", "x", "{"], 2, "is not JSON"),
+        (["call", "http://127.0.0.1:1", "-H", "nocolon"], 2, "name: value"),
+        (["envs", "--tokens"], 2, "--tokens needs an environment"),
+        (["nothing"], 2, "nothing"),
+    ],
+)
+def test_mistakes_are_explained_with_an_exit_code(arguments: list[str], code: int, words: str) -> None:
+    shown = openenv(*arguments)
+    assert shown.returncode == code, shown.stderr
+    assert words in " ".join(shown.stderr.split())
+    assert "Traceback" not in shown.stderr
+
+
+def test_a_port_that_is_taken_is_said(echo: Server) -> None:
+    shown = openenv("serve", "echo", "--port", str(echo.port))
+    assert shown.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{echo.port}" in shown.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "eval", "envs", "call"])
+def test_help_has_examples(command: str) -> None:
+    shown = openenv(command, "--help")
+    assert shown.returncode == 0
+    assert f"openenv {command}" in shown.stdout
+    assert "Example" in shown.stdout
