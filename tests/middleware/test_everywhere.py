@@ -58,7 +58,7 @@ async def test_a_middleware_of_ones_own_refuses_on_every_transport(serve: Server
         assert (await http.get("/health")).status_code == 200
     for path in ("/ws", "/mcp"):
         async with connect(server.ws_url + path) as socket:
-            assert "UNAUTHENTICATED" in await socket.recv()
+            assert "UNAUTHENTICATED" in str(await socket.recv())
 
 
 def test_quantiles_come_from_buckets() -> None:

@@ -119,8 +119,8 @@ def cycle() -> list[Any]:
 @pytest.mark.parametrize("where", ["anything", "metadata"])
 @pytest.mark.parametrize("frame", [STEP, '{"action":{"message":"hi"}}'])
 def test_what_json_cannot_say_is_the_environments_fault(value: Any, where: str, frame: str) -> None:
-    known = {"anything": value} if where == "anything" else {"metadata": {"a": value}}
-    body = json.loads(answer(frame, Result(observation=Heard(**known))))
+    known: dict[str, Any] = {"anything": value} if where == "anything" else {"metadata": {"a": value}}
+    body = json.loads(answer(frame, Result(observation=Heard.model_validate(known))))
     error = body["error"] if "error" in body else body["data"]
     assert error["code"] == "EXECUTION_ERROR"
 
