@@ -66,6 +66,9 @@ def test_serving_by_folder(serve: Servers) -> None:
     [
         (["serve", "ecko"], 2, "Did you mean 'echo'?"),
         (["serve", "no.such.module:app"], 2, "cannot be loaded"),
+        (["serve", ":app"], 2, "no environment is called"),
+        (["serve", "..x:app"], 2, "no environment is called"),
+        (["serve", "json:"], 2, "no environment is called"),
         (["serve", "json:loads"], 2, "not an application made by openenv.create_app"),
         (["serve", "docs"], 2, "has no openenv.yaml"),
         (["serve", "echo", "--port", "99999"], 2, "65535"),
