@@ -16,7 +16,10 @@ from openenv.server.core import ServerCore
 if TYPE_CHECKING:
     from openenv.server.door import Door
 
-__all__ = ["Conversation", "DoorConversation", "own_session_method"]
+__all__ = ["DOOR", "Conversation", "DoorConversation", "own_session_method"]
+
+DOOR = "openenv.door"
+"""The ASGI extension's name: the scope of a socket that came through a door has the door under it."""
 
 _BINARY = ValidationFailed("frames are text, not binary", hint="Send the JSON as a text frame.", errors=[])
 

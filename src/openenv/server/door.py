@@ -15,15 +15,14 @@ from typing import Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from openenv.server.conversation import DOOR
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:
     from websockets.utils import apply_mask
 
-__all__ = ["DOOR", "Door", "Hand"]
-
-DOOR = "openenv.door"
-"""The ASGI extension's name: the scope of a socket that came through a door has the door under it."""
+__all__ = ["Door", "Hand"]
 
 _WHOLE_TEXT = 0x81
 _LONGEST_SHORT_WAY = 0xFFFF

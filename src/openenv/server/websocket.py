@@ -14,7 +14,7 @@ from openenv.operation import Connection, Operation, RequestContext
 from openenv.protocol import OpenEnvCodec
 from openenv.protocol.jsonrpc import rpc_refusal
 from openenv.runtime import Session, SessionRequest
-from openenv.server.conversation import Conversation, DoorConversation, own_session_method
+from openenv.server.conversation import DOOR, Conversation, DoorConversation, own_session_method
 from openenv.server.core import ServerCore
 
 __all__ = ["McpSocket", "OpenEnvSocket"]
@@ -24,7 +24,6 @@ log = logging.getLogger("openenv.server")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-DOOR = "openenv.door"
 
 
 class _Socket(ABC):
