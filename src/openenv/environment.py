@@ -12,11 +12,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, runtime_checkable
 
-from openenv.operation import NO_CONTEXT, Principal, RequestContext
+from openenv.operation import NO_CONTEXT, Control, Notice, Principal, RequestContext
 from openenv.types import ActionT, EnvironmentMetadata, ObservationT, State, StateT
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "DatabaseBacked",
     "Environment",
     "Execution",
+    "TaskProvider",
     "Transform",
 ]
 
@@ -38,6 +39,22 @@ class Context:
 
     request: RequestContext = NO_CONTEXT
     principal: Principal | None = None
+    control: Control | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller has given up waiting: long work should look now and then, and end early."""
+        return self.control is not None and self.control.cancelled
+
+    def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Tell the caller how far a long step is; from any thread. Callers that cannot be told are not."""
+        if self.control is not None:
+            self.control.tell(Notice("progress", progress=progress, total=total, message=message))
+
+    def log(self, message: Any, *, level: str = "info") -> None:
+        """Send the caller a line for its log (MCP's ``notifications/message``); from any thread."""
+        if self.control is not None:
+            self.control.tell(Notice("log", message=message, level=level))
 
     def header(self, name: str) -> str | None:
         """The declared header ``name``, or ``None`` when the caller did not send it."""
@@ -79,6 +96,18 @@ class _EnvironmentBase(Generic[ActionT, ObservationT, StateT]):
     """The seed of the last reset, set by the runtime before ``reset``."""
     step_count: int = 0
     """Steps of this episode, the running one included; counted by the runtime."""
+    on_tools_changed: Callable[[], None] | None = None
+    """Set by the runtime; see `tools_changed`."""
+
+    def tools_changed(self) -> None:
+        """Say, from any thread, that this instance's list of tools is another one now; MCP clients are told."""
+        if self.on_tools_changed is not None:
+            self.on_tools_changed()
+
+    def question(self, name: str) -> Callable[..., Any] | None:
+        """The method that answers a question which concerns no episode (`TaskProvider`'s), or None without one."""
+        method: Callable[..., Any] | None = getattr(self, name, None)
+        return method
 
     @property
     def state(self) -> StateT:
@@ -144,6 +173,33 @@ class AsyncEnvironment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
     async def close(self) -> None:
         """As `Environment.close`."""
         return
+
+
+class TaskProvider(Protocol):
+    """An environment with a catalogue of tasks, by split; the methods may be coroutines.
+
+    Serves ``GET /{env_name}/splits`` and its four companions. Whatever is missing is answered with 501.
+    """
+
+    def list_splits(self) -> Sequence[Any]:
+        """The splits: names, or objects with ``name`` and ``type`` (train, validation or test)."""
+        ...
+
+    def list_tasks(self, split: str) -> Sequence[Any]:
+        """The tasks of a split, as JSON."""
+        ...
+
+    def num_tasks(self, split: str) -> int:
+        """How many there are."""
+        ...
+
+    def get_task(self, split: str, index: int) -> Any:
+        """One of them. Raises ``IndexError`` where there is none."""
+        ...
+
+    def get_task_range(self, split: str, start: int | None = None, stop: int | None = None) -> Sequence[Any]:
+        """Some of them, as a slice."""
+        ...
 
 
 @runtime_checkable

@@ -26,6 +26,7 @@
     ├── PayloadTooLarge                 PAYLOAD_TOO_LARGE    a body over the limit
     ├── ConnectionFailed                CONNECTION_FAILED    (client) no server answered
     ├── DeadlineExceeded                DEADLINE_EXCEEDED    (client) no answer in time
+    ├── Cancelled                       CANCELLED            the caller took the operation back
     ├── ServerError                     (the server's code)  (client) the server answered with an error
     └── ConfigurationError              CONFIGURATION_ERROR  the author or operator has to mend something
 
@@ -236,6 +237,13 @@ class DeadlineExceeded(OpenEnvError):
 
     code = "DEADLINE_EXCEEDED"
     http_status = 504
+
+
+class Cancelled(OpenEnvError):
+    """The caller took the operation back before it had ended."""
+
+    code = "CANCELLED"
+    http_status = 499
 
 
 class ServerError(OpenEnvError, RuntimeError):

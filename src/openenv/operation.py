@@ -6,13 +6,15 @@ bytes of the `Result`. Nothing below ``protocol/`` knows which dialect it came i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from openenv.errors import OpenEnvError
-from openenv.types import Observation, Reward, State
+from openenv.types import Reward, State, WireObservation
 
 __all__ = [
     "ALL_SCOPES",
@@ -20,8 +22,10 @@ __all__ = [
     "NO_CONTEXT",
     "REQUIRED_SCOPE",
     "Connection",
+    "Control",
     "Episode",
     "Event",
+    "Notice",
     "OpName",
     "Operation",
     "Principal",
@@ -37,6 +41,7 @@ OpName = Literal[
     "state",
     "list_tools",
     "call_tool",
+    "ask",
     "load_scenario",
     "verify",
     "query",
@@ -52,6 +57,7 @@ REQUIRED_SCOPE: Final[Mapping[str, str]] = MappingProxyType(
         "step": "act",
         "state": "act",
         "list_tools": "act",
+        "ask": "act",
         "call_tool": "act",
         "load_scenario": "grade",
         "verify": "grade",
@@ -105,6 +111,64 @@ class Connection:
     principal: Principal = ANONYMOUS
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What an environment says while an operation runs: how far it is, or a line for the caller's log."""
+
+    kind: Literal["progress", "log"]
+    progress: float = 0.0
+    total: float | None = None
+    message: Any = None
+    level: str = "info"
+    """As MCP's logging levels: debug, info, notice, warning, error, critical, alert, emergency."""
+
+
+class Control:
+    """How a caller and the operation that runs for it reach each other; made by transports that can use it.
+
+    Args:
+        on_notice: Called on the event loop with every `Notice`, in order. None drops them.
+    """
+
+    LIMIT = 1024
+    """Notices that wait for the event loop; one more is dropped and counted."""
+
+    def __init__(self, on_notice: Callable[[Notice], None] | None = None) -> None:
+        self.on_cancel: Callable[[], None] | None = None
+        """Set by the runtime where it can stop the work; called on the event loop."""
+        self.dropped = 0
+        self._cancelled = threading.Event()
+        self._on_notice = on_notice
+        self._loop = asyncio.get_running_loop()
+        self._waiting = 0
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller wants no answer any more."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """The caller wants no answer any more. Called on the event loop."""
+        self._cancelled.set()
+        if self.on_cancel is not None:
+            self.on_cancel()
+
+    def tell(self, notice: Notice) -> None:
+        """Send a notice to the caller; from any thread."""
+        if self._on_notice is None:
+            return
+        if self._waiting >= self.LIMIT:
+            self.dropped += 1
+            return
+        self._waiting += 1
+        self._loop.call_soon_threadsafe(self._deliver, notice)
+
+    def _deliver(self, notice: Notice) -> None:
+        self._waiting -= 1
+        if self._on_notice is not None:
+            self._on_notice(notice)
+
+
 @dataclass(slots=True)
 class Operation:
     """One thing that somebody wants of a world."""
@@ -127,13 +191,15 @@ class Operation:
     """What the reply carries beside the result: ``state``, ``observation`` (the last one, with a ``state`` asked)."""
     seq: int = 0
     """The world's own count of what it did, set by the world."""
+    control: Control | None = None
+    """For progress, notices and cancelling, where the transport has them."""
 
 
 @dataclass(slots=True)
 class Result:
     """What came of an `Operation`: an observation, a state or another value, or an error."""
 
-    observation: Observation | None = None
+    observation: WireObservation | None = None
     reward: Reward = None
     done: bool = False
     state: State | None = None

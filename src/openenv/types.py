@@ -6,6 +6,7 @@ observation refuses fields that it does not declare, a state may carry more.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -29,6 +30,8 @@ __all__ = [
     "Tool",
     "ToolError",
     "ToolListing",
+    "ToolResult",
+    "WireObservation",
 ]
 
 Reward = bool | int | float | None
@@ -43,19 +46,24 @@ class Action(BaseModel):
     metadata: dict[str, Any] = Field(default_factory=dict, description="Free notes; no environment's rules read them")
 
 
-class Observation(BaseModel):
-    """What an environment answers. ``reward`` and ``done`` travel beside the observation, not inside it.
-
-    ``terminated`` (the task itself ended), ``truncated`` (a limit ended it) and ``stop_reason`` are Gymnasium's
-    distinction. They are native: OpenEnv's dialect and ``/schema`` never show them, but either of the two flags
-    makes the step ``done``.
-    """
+class WireObservation(BaseModel):
+    """An observation as OpenEnv 0.10 knows it. ``reward`` and ``done`` travel beside the observation, not inside it."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, arbitrary_types_allowed=True)
 
     done: bool = Field(default=False, description="Whether the episode has ended")
     reward: Reward = Field(default=None, description="The reward of the step that led here")
     metadata: dict[str, Any] = Field(default_factory=dict, description="Additional information about the step")
+
+
+class Observation(WireObservation):
+    """What an environment answers.
+
+    ``terminated`` (the task itself ended), ``truncated`` (a limit ended it) and ``stop_reason`` are Gymnasium's
+    distinction. They are native: OpenEnv's dialect and ``/schema`` never show them, but either of the two flags
+    makes the step ``done``.
+    """
+
     terminated: SkipJsonSchema[bool] = Field(default=False, exclude=True)
     truncated: SkipJsonSchema[bool] = Field(default=False, exclude=True)
     stop_reason: SkipJsonSchema[str | None] = Field(default=None, exclude=True)
@@ -103,6 +111,28 @@ class ToolListing:
     read_only: bool = False
     destructive: bool = False
     idempotent: bool = False
+    title: str | None = None
+    output_schema: dict[str, Any] | None = None
+    """The JSON Schema of what the tool returns, as an object; standard MCP carries the result as structured content then."""
+    annotations: Mapping[str, Any] | None = None
+    """MCP's annotations, where they were given in full; else they follow from the three hints."""
+    icons: list[dict[str, Any]] | None = None
+    meta: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class ToolResult:
+    """A tool's answer in MCP's terms, for tools that return more than a value: images, sound, resources.
+
+    ``content`` are MCP's content blocks as JSON objects, such as ``{"type": "image", "data": base64, "mimeType": …}``.
+    """
+
+    content: list[dict[str, Any]]
+    structured_content: dict[str, Any] | None = None
+    meta: dict[str, Any] | None = None
+    data: Any = None
+    """The value that a program wants; OpenEnv's clients read this."""
+    is_error: bool = False
 
 
 class ToolError(BaseModel):
@@ -143,7 +173,7 @@ class CallToolObservation(Observation):
 
 
 ActionT = TypeVar("ActionT", bound=Action)
-ObservationT = TypeVar("ObservationT", bound=Observation)
+ObservationT = TypeVar("ObservationT", bound=WireObservation)
 StateT = TypeVar("StateT", bound=State)
 ResultT = TypeVar("ResultT")
 

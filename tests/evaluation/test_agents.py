@@ -16,7 +16,7 @@ from openenv.types import Tool
 from tests.evaluation.build import library
 from tests.evaluation.toy_library import Library
 
-TOOLS = [found.listed() for found in Library.tools]
+TOOLS = [Tool(name=one.name, description=one.description, input_schema=one.arguments.schema) for one in Library.tools]
 
 
 class Recorder:

@@ -39,9 +39,9 @@ def envs(
     typer.echo(f"{core.specification.name}: {metadata.description}")
     typer.echo(f"actions: {getattr(core.specification.action_type, '__name__', 'tool calls')}")
     typer.echo(f"observations: {core.specification.observation_type.__name__}")
-    tools = core.specification.tool_environment
-    if tools is not None:
-        typer.echo(f"tools ({len(tools.tools)}): {', '.join(tool.name for tool in tools.tools)}")
+    tools = core.specification.fixed_tools
+    if tools:
+        typer.echo(f"tools ({len(tools)}): {', '.join(tool.name for tool in tools)}")
 
 
 def _list() -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from openenv.errors import ExecutionFailed, InvalidFrame, ValidationFailed
-from openenv.types import Observation, Reward
+from openenv.types import Reward, WireObservation
 
 __all__ = ["body_of", "dump", "dump_error", "loads", "number", "parse", "refusal"]
 
@@ -68,7 +68,7 @@ def dump(value: Any) -> bytes:
         raise ExecutionFailed(f"the environment's answer cannot be written as JSON: {error}") from None
 
 
-def body_of(observation: Observation) -> bytes:
+def body_of(observation: WireObservation) -> bytes:
     """An observation without what travels beside it (``reward`` and ``done``)."""
     try:
         return type(observation).__pydantic_serializer__.to_json(observation, exclude=_LIFTED)

@@ -6,7 +6,7 @@ It looks like MCP and is not (no handshake, its own spelling of some keys); Open
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -25,7 +25,7 @@ from openenv.errors import (
 )
 from openenv.operation import Operation, Result
 from openenv.protocol.json import dump, dump_error, parse
-from openenv.types import ToolListing
+from openenv.types import ToolListing, ToolResult
 
 __all__ = ["JsonRpcCodec", "RpcCall"]
 
@@ -155,18 +155,21 @@ def _tools(listings: Iterable[ToolListing]) -> Iterable[dict[str, Any]]:
     for listing in listings:
         yield {
             "name": listing.name,
-            "title": None,
+            "title": listing.title,
             "description": listing.description,
             "inputSchema": listing.input_schema,
-            "outputSchema": None,
-            "icons": None,
-            "annotations": _annotations(listing),
-            "meta": None,
+            "outputSchema": listing.output_schema,
+            "icons": listing.icons,
+            "annotations": annotations_of(listing),
+            "meta": listing.meta,
             "execution": None,
         }
 
 
-def _annotations(listing: ToolListing) -> dict[str, bool]:
+def annotations_of(listing: ToolListing) -> Mapping[str, Any]:
+    """MCP's annotations of a tool."""
+    if listing.annotations is not None:
+        return listing.annotations
     if listing.read_only:
         return {"readOnlyHint": True}
     return {"readOnlyHint": False, "destructiveHint": listing.destructive, "idempotentHint": listing.idempotent}
@@ -174,6 +177,8 @@ def _annotations(listing: ToolListing) -> dict[str, bool]:
 
 def _tool_result(value: Any) -> bytes:
     """The value as text, as structured content and as OpenEnv's ``data``, encoded once."""
+    if isinstance(value, ToolResult):
+        return dump(value)
     data = dump(value)
     content: bytes = b"[]"
     structured = b"null"

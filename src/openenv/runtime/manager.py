@@ -9,7 +9,7 @@ import asyncio
 import logging
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from openenv.errors import (
@@ -25,10 +25,14 @@ from openenv.runtime.executors import ThreadPool
 from openenv.runtime.session import Session, SessionRequest
 from openenv.runtime.specification import EnvironmentSpecification
 from openenv.runtime.world import Finish, World
+from openenv.types import ToolListing
 
 __all__ = ["SessionManager"]
 
 log = logging.getLogger("openenv.runtime")
+
+WITHOUT_SESSION = frozenset({"reset", "step", "state", "list_tools", "call_tool", "ask"})
+"""Operations that may go to a world of their own, closed again after them."""
 
 EndListener = Callable[[Session, str], None]
 
@@ -46,6 +50,7 @@ class SessionManager:
     ) -> None:
         limit = specification.environment_type.max_sessions
         self.specification = specification
+        self._fixed_tools = specification.fixed_tools
         self.max_sessions = max_sessions if limit is None else min(limit, max_sessions)
         self.lease_s = lease_s
         self.pool = pool or ThreadPool()
@@ -88,8 +93,8 @@ class SessionManager:
             raise ShuttingDown("The server is shutting down", hint="Connect again in a moment.")
         if op == "create":
             return self._create(operation, finish)
-        if op == "list_tools":
-            return self._list_tools(operation)
+        if op == "list_tools" and self._fixed_tools is not None:
+            return self._list_tools(operation, self._fixed_tools)
         if operation.session is None:
             if op == "close":
                 raise SessionError("No session was named", hint="Name the session to close.")
@@ -317,17 +322,16 @@ class SessionManager:
         self.end(session, "closed by request", lambda: finish(Result(value={"session_id": session.id, "closed": True})))
         return None
 
-    def _list_tools(self, operation: Operation) -> Result:
+    def _list_tools(self, operation: Operation, tools: Sequence[ToolListing]) -> Result:
         if operation.session is not None:
             self.session(operation.session, operation.principal)
-        tools = self.specification.tool_environment
-        if tools is None:
+        if not self.specification.has_tools:
             raise Unsupported("Environment does not support MCP", hint="It has no tools; use step.")
-        return Result(value=[tool.listing() for tool in tools.tools])
+        return Result(value=tools)
 
     def _once(self, operation: Operation, finish: Finish) -> Result | None:
         """An operation without a session: a world of its own, closed when it is done. Not counted as a session."""
-        if operation.op not in ("reset", "step", "state", "call_tool"):
+        if operation.op not in WITHOUT_SESSION:
             raise SessionError(f"{operation.op!r} needs a session", hint="Open one with POST /sessions and name it.")
         if operation.principal.session is not None:
             raise Forbidden("this token is bound to one session", hint="Name that session.")

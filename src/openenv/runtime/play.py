@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from openenv.environment import AsyncEnvironment, Context, DatabaseBacked
 from openenv.errors import (
     EpisodeOver,
@@ -26,8 +28,8 @@ from openenv.operation import Episode, Event, Operation, RequestContext, Result
 from openenv.runtime.grading import grade_job, query_job
 from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
 from openenv.scenario import Scenario
-from openenv.tools import ToolEnvironment
-from openenv.types import Action, Observation
+from openenv.tools import ToolEnvironment, ToolProvider
+from openenv.types import Action, Observation, WireObservation
 from openenv.verifiers import Evidence, VerifierSpec
 
 __all__ = ["Deferred", "Play"]
@@ -71,12 +73,14 @@ class Play:
         """The last reset's or step's result, for dialects that repeat it."""
         self.sequence = 0
         self._waits = isinstance(environment, AsyncEnvironment)
-        self._tools = environment if isinstance(environment, ToolEnvironment) else None
+        self._tools = environment if isinstance(environment, ToolProvider) else None
         self._handlers: Mapping[str, Callable[[Operation], Awaitable[Result | Deferred]]] = {
             "step": self._step,
             "reset": self._reset,
             "state": self._state,
             "call_tool": self._call_tool,
+            "list_tools": self._list_tools,
+            "ask": self._ask,
             "load_scenario": self._load_scenario,
             "verify": self._verify,
             "query": self._query,
@@ -155,7 +159,7 @@ class Play:
             arguments = {name: value for name, value in arguments.items() if name in plan.names}
         given = plan.validate(arguments)
         if plan.context_parameter is not None:
-            given[plan.context_parameter] = Context(operation.context, operation.principal)
+            given[plan.context_parameter] = _context(operation)
         return given
 
     def _new_episode_id(self, seed: int | None) -> str:
@@ -167,10 +171,10 @@ class Play:
 
     async def _set_up(self, scenario: Scenario) -> None:
         for number, call in enumerate(scenario.setup, start=1):
-            if self._tools is None:
-                raise Unsupported(f"{self.specification.name} has no tools, so it cannot run a scenario's setup")
+            if not isinstance(self.environment, ToolEnvironment):
+                raise Unsupported(f"{self.specification.name} has no tools of its own, so it cannot run a scenario's setup")
             context = Context(RequestContext(headers=call.context or scenario.context))
-            outcome = self._tools.call_tool(call.tool, call.arguments, context)
+            outcome = self.environment.call_tool(call.tool, call.arguments, context)
             if outcome.error is not None:
                 raise ValidationFailed(
                     f"scenario {scenario.id!r}: setup call {number} ({call.tool}) failed: {outcome.error.message}",
@@ -190,6 +194,21 @@ class Play:
         name, arguments = operation.payload
         return await self._act(self._tools.tool_action(name, arguments), operation)
 
+    async def _list_tools(self, operation: Operation) -> Result:
+        if self._tools is None:
+            raise Unsupported("Environment does not support MCP", hint="It has no tools; use step.")
+        listed = self._tools.tool_listings()
+        return Result(value=await listed if isinstance(listed, Awaitable) else listed)
+
+    async def _ask(self, operation: Operation) -> Result:
+        """A question that concerns no episode: about the environment, or its catalogue of tasks."""
+        name, arguments = operation.payload
+        method = self.environment.question(name)
+        if method is None:
+            raise Unsupported(f"{name} is not supported for this environment", hint="Its class does not have that method.")
+        answer = method(**arguments)
+        return Result(value=await answer if inspect.isawaitable(answer) else answer)
+
     async def _act(self, action: Any, operation: Operation) -> Result | Deferred:
         environment = self.environment
         if not self.started and not environment.resumed and environment.auto_reset:
@@ -201,7 +220,7 @@ class Play:
             names = specification.step_arguments
             given = {k: v for k, v in operation.arguments.items() if names is None or k in names}
         if specification.step_context is not None:
-            given[specification.step_context] = Context(operation.context, operation.principal)
+            given[specification.step_context] = _context(operation)
         environment.step_count += 1
         try:
             observation = environment.step(action, **given)
@@ -236,7 +255,7 @@ class Play:
         self.episode.events.append(Event(seq=self.sequence, op="step", success=False, error=body))
         self.over = self.environment.step_count >= self.scenario.max_steps
 
-    def _note_tool(self, action: Action, observation: Observation, result: Result) -> None:
+    def _note_tool(self, action: Action, observation: WireObservation, result: Result) -> None:
         assert self._tools is not None
         outcome = self._tools.outcome_of(action, observation)
         if outcome is None:
@@ -260,13 +279,14 @@ class Play:
             )
 
     def _in_scenario(
-        self, scenario: Scenario, observation: Observation, result: Result, operation: Operation
+        self, scenario: Scenario, observation: WireObservation, result: Result, operation: Operation
     ) -> Result | Deferred:
         """Under a scenario only the outcome is rewarded, and at the step limit the episode ends."""
         result.reward = 0.0
         if not result.done and self.environment.step_count >= scenario.max_steps:
-            observation.truncated = True
-            observation.stop_reason = "max_steps"
+            if isinstance(observation, Observation):
+                observation.truncated = True
+                observation.stop_reason = "max_steps"
             result.done = True
         self._answer(result, operation)
         if not result.done:
@@ -347,14 +367,14 @@ class Play:
         final = self.environment.database_image() if isinstance(self.environment, DatabaseBacked) else None
         return Evidence(episode=self.episode, initial=self.initial, final=final)
 
-    def _transformed(self, observation: Any) -> Observation:
-        if not isinstance(observation, Observation) and inspect.iscoroutine(observation):
+    def _transformed(self, observation: Any) -> WireObservation:
+        if not isinstance(observation, WireObservation) and inspect.iscoroutine(observation):
             observation.close()
             raise ExecutionFailed(
                 f"{self.specification.name} returned a coroutine from a synchronous environment",
                 hint="Derive it from AsyncEnvironment.",
             )
-        if not isinstance(observation, Observation):
+        if not isinstance(observation, WireObservation) and not _is_like_one(observation):
             raise ExecutionFailed(
                 f"{self.specification.name} returned {type(observation).__name__}, not an Observation",
                 hint="reset and step return an Observation.",
@@ -362,8 +382,18 @@ class Play:
         return observation if self.environment.transform is None else self.environment.transform(observation)
 
 
-def _ended(observation: Observation) -> bool:
-    return observation.done or observation.terminated or observation.truncated
+def _ended(observation: WireObservation) -> bool:
+    return observation.done or (isinstance(observation, Observation) and (observation.terminated or observation.truncated))
+
+
+def _is_like_one(observation: Any) -> bool:
+    """Whether a model of another family has what travels, as some environments' own observations do."""
+    fields = type(observation).model_fields if isinstance(observation, BaseModel) else {}
+    return {"done", "reward", "metadata"} <= fields.keys()
+
+
+def _context(operation: Operation) -> Context:
+    return Context(operation.context, operation.principal, operation.control)
 
 
 def _checked_episode_id(episode_id: Any) -> str | None:

@@ -13,8 +13,8 @@ from typing import Any, get_type_hints
 from openenv.environment import AsyncEnvironment, Context, Environment
 from openenv.errors import ConfigurationError, ValidationFailed
 from openenv.operation import Principal, RequestContext
-from openenv.tools import Arguments, ToolEnvironment
-from openenv.types import Observation, State
+from openenv.tools import Arguments, ToolEnvironment, ToolProvider
+from openenv.types import State, ToolListing, WireObservation
 
 __all__ = ["AnyEnvironment", "EnvironmentSpecification"]
 
@@ -30,7 +30,7 @@ class EnvironmentSpecification:
     factory: Factory
     environment_type: type[AnyEnvironment]
     action_type: Any
-    observation_type: type[Observation]
+    observation_type: type[WireObservation]
     state_type: type[State]
     factory_parameters: Mapping[str, type]
     reset_arguments: Arguments
@@ -43,7 +43,7 @@ class EnvironmentSpecification:
         cls,
         factory: Factory,
         action_type: Any,
-        observation_type: type[Observation],
+        observation_type: type[WireObservation],
         state_type: type[State],
         name: str | None,
     ) -> EnvironmentSpecification:
@@ -89,9 +89,17 @@ class EnvironmentSpecification:
         return issubclass(self.environment_type, Environment) and self.environment_type.affinity
 
     @property
-    def tool_environment(self) -> type[ToolEnvironment[Any, Any, Any]] | None:
-        """The class, when it has tools."""
-        return self.environment_type if issubclass(self.environment_type, ToolEnvironment) else None
+    def has_tools(self) -> bool:
+        """Whether the class has tools."""
+        return issubclass(self.environment_type, ToolProvider)
+
+    @property
+    def fixed_tools(self) -> list[ToolListing] | None:
+        """The tools, where every instance of the class has the same; None where an instance has to be asked."""
+        kind = self.environment_type
+        if issubclass(kind, ToolEnvironment) and kind.tool_listings is ToolEnvironment.tool_listings:
+            return [found.listing() for found in kind.tools]
+        return None if self.has_tools else []
 
     def make(self, context: RequestContext, principal: Principal) -> AnyEnvironment:
         """Call the factory with what it asks for."""

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from openenv.errors import ExecutionFailed, FactoryFailed, LaneLost, OpenEnvError, Overloaded, SessionError
-from openenv.operation import Operation, Principal, RequestContext, Result
+from openenv.errors import Cancelled, ExecutionFailed, FactoryFailed, LaneLost, OpenEnvError, Overloaded, SessionError
+from openenv.operation import Control, Operation, Principal, RequestContext, Result
 from openenv.runtime.play import Deferred, Play
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class World:
         self.failure: OpenEnvError | None = None
         """Why the factory made nothing."""
         self.on_lost: Callable[[World, str], None] | None = None
+        self.tool_listeners: set[Callable[[], None]] = set()
+        """Told, on the event loop, when the environment's list of tools has changed."""
         self._pool = pool
         self._grading = grading
         self._lane: Lane | None = None
@@ -90,6 +92,7 @@ class World:
                 self._release()
             else:
                 self.play = Play(self.specification, outcome)
+                outcome.on_tools_changed = self._tools_changed(asyncio.get_running_loop())
             self._opening = False
             for waiting in (finish, *self._on_open):
                 waiting(error)
@@ -103,6 +106,16 @@ class World:
         except OpenEnvError as error:
             built(error)
 
+    def _tools_changed(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+        def tell() -> None:
+            for listener in list(self.tool_listeners):
+                listener()
+
+        def changed() -> None:
+            loop.call_soon_threadsafe(tell)
+
+        return changed
+
     def when_open(self, finish: Callable[[OpenEnvError | None], None]) -> None:
         """Call ``finish`` once the factory has returned: at once, if it has."""
         if self._opening:
@@ -111,7 +124,7 @@ class World:
             finish(self.failure)
 
     def submit(self, operation: Operation, finish: Finish) -> Result | None:
-        """Do the operation now, or when its turn comes."""
+        """Do the operation now, or when its turn comes; a cancelled one is not begun."""
         if self.closed is not None:
             return Result(error=SessionError(f"The session has ended: {self.closed}", hint="Open a new one."))
         if self._busy:
@@ -137,6 +150,9 @@ class World:
     def _start(self, operation: Operation, finish: Finish) -> Result | None:
         play = self.play
         assert play is not None
+        control = operation.control
+        if control is not None and control.cancelled:
+            return Result(error=Cancelled("Taken back before it began"))
         if self.specification.inline:
             outcome = drive(play.perform(operation))
             if type(outcome) is Result:
@@ -146,7 +162,7 @@ class World:
             return None
         self._busy = True
         if self.specification.is_async:
-            self._spawn(play.perform(operation), finish)
+            self._spawn(play.perform(operation), finish, control)
             return None
         self._run_on_lane(lambda: drive(play.perform(operation)), finish, self._lane)
         return None
@@ -159,14 +175,19 @@ class World:
         except OpenEnvError as error:
             self._finished(Result(error=error), finish)
 
-    def _spawn(self, work: Coroutine[Any, Any, Result | Deferred], finish: Finish) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Result | Deferred], finish: Finish, control: Control | None) -> None:
         def ended(task: asyncio.Task[Result | Deferred]) -> None:
+            if control is not None:
+                control.on_cancel = None
             if task.cancelled():
-                self._finished(Result(error=ExecutionFailed("The step was cancelled")), finish)
+                self._finished(Result(error=Cancelled("The step was cancelled")), finish)
             else:
                 self._finished(task.result(), finish)
 
-        self._keep(work).add_done_callback(ended)
+        task = self._keep(work)
+        if control is not None:
+            control.on_cancel = lambda: _stop(task)
+        task.add_done_callback(ended)
 
     def give_up(self) -> None:
         """Stop waiting for coroutines that do not end; the environment is not closed then."""
@@ -252,6 +273,10 @@ class World:
         if self._lane is not None:
             self._pool.unpin(self._lane)
             self._lane = None
+
+
+def _stop(task: asyncio.Task[Any]) -> None:
+    task.cancel()
 
 
 def drive(work: Coroutine[Any, Any, Any]) -> Any:

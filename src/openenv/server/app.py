@@ -75,7 +75,7 @@ def create_app(
             hint="create_app(MyEnvironment, MyAction, MyObservation), or class MyEnvironment(Environment[MyAction, …]).",
         )
     specification = EnvironmentSpecification.of(factory, action_type, observation_type, state_type, env_name)
-    if action_type is Action and specification.tool_environment is not None:
+    if action_type is Action and specification.has_tools:
         specification = replace(specification, action_type=ToolAction)
     pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
     manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic_core import to_jsonable_python
 
@@ -20,8 +20,33 @@ from openenv.types import (
     Observation,
     ObservationT,
     StateT,
+    Tool,
     ToolError,
+    ToolListing,
+    ToolResult,
 )
+
+
+@runtime_checkable
+class ToolProvider(Protocol):
+    """What the runtime asks of any environment with tools, `ToolEnvironment` or not, synchronous or not."""
+
+    def tool_listings(self) -> Sequence[ToolListing] | Awaitable[Sequence[ToolListing]]:
+        """The tools that there are now."""
+        ...
+
+    def tool_action(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """The action that calls this tool, in the environment's own type."""
+        ...
+
+    def outcome_of(self, action: Any, observation: Any) -> ToolOutcome | None:
+        """What came of a tool call, read from its action and observation; ``None`` when it was none."""
+        ...
+
+    def arguments_of(self, action: Any) -> Mapping[str, Any]:
+        """The arguments of an action that calls a tool."""
+        ...
+
 
 ToolAction = ListToolsAction | CallToolAction
 """What a plain tool environment takes, as OpenEnv's MCP environments do."""
@@ -44,12 +69,16 @@ class ToolEnvironment(Environment[ActionT, ObservationT, StateT]):
     def step(self, action: ActionT, context: Context) -> ObservationT:
         """List the tools, or call one."""
         if isinstance(action, ListToolsAction):
-            listed: Observation = ListToolsObservation(tools=[found.listed() for found in self.tools])
-            return listed  # type: ignore[return-value]
+            seen: Observation = ListToolsObservation(tools=[_as_tool(listing) for listing in self.tool_listings()])
+            return seen  # type: ignore[return-value]
         if isinstance(action, CallToolAction):
             outcome = self.call_tool(action.tool_name, action.arguments, context)
             return self.observe(outcome)
         raise ValidationFailed(f"{type(action).__name__} is not a tool action", hint="Send list_tools or call_tool.")
+
+    def tool_listings(self) -> Sequence[ToolListing]:
+        """The tools that there are now: the class's. Override it where they come and go, and call `tools_changed` then."""
+        return [found.listing() for found in self.tools]
 
     def call_tool(self, name: str, arguments: Mapping[str, Any], context: Context) -> ToolOutcome:
         """Call a tool by name with validated arguments. Tools call each other with this or as plain methods."""
@@ -58,7 +87,9 @@ class ToolEnvironment(Environment[ActionT, ObservationT, StateT]):
     def observe(self, outcome: ToolOutcome) -> ObservationT:
         """The observation that tells what came of a tool call."""
         error = None if outcome.error is None else tool_error(outcome.error)
-        value = None if outcome.error is not None else to_jsonable_python(outcome.value)
+        value = None if outcome.error is not None else outcome.value
+        if not isinstance(value, ToolResult):
+            value = to_jsonable_python(value)
         seen: Observation = CallToolObservation(tool_name=outcome.name, result=value, error=error)
         return seen  # type: ignore[return-value]
 
@@ -75,6 +106,10 @@ class ToolEnvironment(Environment[ActionT, ObservationT, StateT]):
     def arguments_of(self, action: Action) -> Mapping[str, Any]:
         """The arguments of an action that calls a tool."""
         return getattr(action, "arguments", None) or {}
+
+
+def _as_tool(listing: ToolListing) -> Tool:
+    return Tool(name=listing.name, description=listing.description, input_schema=listing.input_schema)
 
 
 def tool_error(error: OpenEnvError) -> ToolError:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from openenv.environment import Context
 from openenv.errors import ConfigurationError, ExecutionFailed, OpenEnvError, ToolNotFound
 from openenv.tools.arguments import Arguments, summary
-from openenv.types import Tool, ToolListing
+from openenv.types import ToolListing
 
 log = logging.getLogger("openenv.tools")
 
@@ -79,10 +79,6 @@ class RegisteredTool:
     read_only: bool
     destructive: bool
     idempotent: bool
-
-    def listed(self) -> Tool:
-        """The tool as an agent sees it."""
-        return Tool(name=self.name, description=self.description, input_schema=self.arguments.schema)
 
     def listing(self) -> ToolListing:
         """The tool with its annotations."""
