@@ -54,7 +54,7 @@ class HttpSession:
         http: httpx.AsyncClient | None = None,
     ) -> None:
         self.session_id = session_id
-        self._requests = _Requests(Address.parse(base_url), dict(headers or {}), timeout_s, http)
+        self._requests = Requests(Address.parse(base_url), dict(headers or {}), timeout_s, http)
         self._closed = False
 
     @classmethod
@@ -154,7 +154,7 @@ class HttpSession:
         return frames.result_of(body, None)
 
 
-class _Requests:
+class Requests:
     """Requests to one server, their failures typed."""
 
     def __init__(
@@ -216,7 +216,7 @@ class _Requests:
             await self._http.aclose()
 
 
-async def _patiently(requests: _Requests, wait_s: float) -> dict[str, Any]:
+async def _patiently(requests: Requests, wait_s: float) -> dict[str, Any]:
     """Make a session; while the server is full, try again for so many seconds."""
     loop = asyncio.get_running_loop()
     end = loop.time() + wait_s

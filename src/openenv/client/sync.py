@@ -22,7 +22,7 @@ from openenv.types import StepResult
 _ResultT = TypeVar("_ResultT")
 
 
-class _LoopThread:
+class LoopThread:
     """An event loop that runs in a daemon thread. It knows nothing of the facade, so that the facade can be collected."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
 
     def __init__(self, async_client: EnvClient[ActionT, ObservationT, StateT]) -> None:
         self._client = async_client
-        self._thread: _LoopThread | None = None
+        self._thread: LoopThread | None = None
         self._guard = threading.Lock()
 
     @property
@@ -180,7 +180,7 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
             )
         with self._guard:
             if self._thread is None:
-                self._thread = _LoopThread()
+                self._thread = LoopThread()
             thread = self._thread
         return thread.run(functools.partial(method, *args, **kwargs))
 

@@ -53,7 +53,7 @@ class ToolClient(EnvClient[ActionT, ObservationT, StateT]):
             listed = result.get("tools") if isinstance(result, dict) else None
             if not isinstance(listed, list):
                 raise ServerError("The answer to tools/list has no list of tools", code="INTERNAL_ERROR")
-            self._tools = [_tool(item) for item in listed]
+            self._tools = [tool_of(item) for item in listed]
         return list(self._tools)
 
     @awaited
@@ -152,7 +152,7 @@ def _error_without_code(number: Any, message: str, details: Mapping[str, Any]) -
     return ServerError(message, code="INTERNAL_ERROR", details={"rpc_code": number, **details})
 
 
-def _tool(item: Any) -> Tool:
+def tool_of(item: Any) -> Tool:
     """A listed tool, with its schema spelled either way that OpenEnv's servers spell it."""
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise ServerError("The answer to tools/list has a tool without a name", code="INTERNAL_ERROR")

@@ -1,0 +1,1 @@
+"""Where environments run: containers and processes that a client starts for itself."""
