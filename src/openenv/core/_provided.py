@@ -73,7 +73,7 @@ def run_runtime(provider: RuntimeProvider, **options: Any) -> str:
     return url
 
 
-def stop(provider: ContainerProvider | RuntimeProvider) -> None:
+def stop(provider: Any) -> None:
     """Stop what a provider of either kind runs."""
     if hasattr(provider, "stop_container"):
         provider.stop_container()

@@ -236,7 +236,7 @@ class EnvClient(ABC, Generic[ActT, ObsT, StateT]):
         if provider is None:
             from openenv.core.containers.runtime.uv_provider import UVProvider
 
-            settings = {"project_path": f"{_SPACES_GIT}/{repo_id}"} | {
+            settings: dict[str, Any] = {"project_path": f"{_SPACES_GIT}/{repo_id}"} | {
                 name: value for name, value in options.items() if name not in _RUN_OPTIONS
             }
             provider = UVProvider(**settings)
