@@ -83,6 +83,8 @@ class _EnvironmentBase(Generic[ActionT, ObservationT, StateT]):
     """Whether ``POST /step`` also takes the action itself, without ``{"action": …}`` around it."""
     auto_reset: ClassVar[bool] = True
     """Whether a session that was never reset is reset before its first step or tool call."""
+    takes_arguments_unchecked: ClassVar[bool] = False
+    """Whether ``reset`` is handed what was sent as it was sent, its ``episode_id`` too."""
     max_sessions: ClassVar[int | None] = None
     """How many sessions this environment allows a server; ``None`` leaves it to the server."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.json_schema import SkipJsonSchema
 
 __all__ = [
@@ -28,10 +28,13 @@ __all__ = [
     "StateT",
     "StepResult",
     "Tool",
+    "ToolAction",
     "ToolError",
     "ToolListing",
     "ToolResult",
     "WireObservation",
+    "is_choice",
+    "tool_actions",
 ]
 
 Reward = bool | int | float | None
@@ -156,6 +159,36 @@ class CallToolAction(Action):
     type: Literal["call_tool"] = "call_tool"
     tool_name: str = Field(description="The tool's name")
     arguments: dict[str, Any] = Field(default_factory=dict, description="Its arguments by name")
+
+
+_TOOL_ACTIONS: Final = frozenset({"list_tools", "call_tool"})
+
+
+def tool_actions(other: type[Action]) -> Any:
+    """The type "a tool action, or ``other``": ``type`` decides, as in OpenEnv 0.10.
+
+    pydantic puts the chosen branch first into an error's ``loc``; `is_choice` tells of such a type.
+    """
+
+    def chosen(value: Any) -> str:
+        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        return kind if isinstance(kind, str) and kind in _TOOL_ACTIONS else "action"
+
+    return Annotated[
+        Annotated[ListToolsAction, Tag("list_tools")]
+        | Annotated[CallToolAction, Tag("call_tool")]
+        | Annotated[other, Tag("action")],
+        Discriminator(chosen),
+    ]
+
+
+def is_choice(action_type: Any) -> bool:
+    """Whether the type is one of `tool_actions`."""
+    return any(isinstance(one, Discriminator) for one in getattr(action_type, "__metadata__", ()))
+
+
+ToolAction = tool_actions(CallToolAction)
+"""What a plain tool environment takes, as OpenEnv's MCP environments do."""
 
 
 class ListToolsObservation(Observation):

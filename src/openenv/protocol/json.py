@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from openenv.errors import ExecutionFailed, InvalidFrame, ValidationFailed
 from openenv.types import Reward, WireObservation
 
-__all__ = ["body_of", "dump", "dump_error", "loads", "number", "parse", "refusal"]
+__all__ = ["body_of", "dump", "dump_error", "errors_of", "loads", "number", "parse", "refusal"]
 
 _ALWAYS_TEXT = {"message", "code", "field", "hint"}
 _LIFTED = {"reward", "done"}
@@ -85,9 +85,18 @@ def number(reward: Reward) -> bytes:
     return dump(reward)
 
 
-def refusal(error: ValidationError, *, message: str = "Invalid message") -> ValidationFailed:
+def errors_of(error: ValidationError, *, choice: bool = False, url: bool = True) -> list[dict[str, Any]]:
+    """pydantic's list of what is wrong where; with ``choice``, without the branch that it chose."""
+    errors: list[dict[str, Any]] = json.loads(error.json(include_url=url))
+    if choice:
+        for one in errors:
+            one["loc"] = one["loc"][1:]
+    return errors
+
+
+def refusal(error: ValidationError, *, message: str = "Invalid message", choice: bool = False) -> ValidationFailed:
     """pydantic's complaint as a typed error, with its list of what is wrong where."""
-    errors = json.loads(error.json())
+    errors = errors_of(error, choice=choice)
     first = errors[0] if errors else {}
     field = ".".join(str(part) for part in first.get("loc", ())) or None
     hint = f"{field}: {first['msg']}" if field else first.get("msg")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from openenv.errors import OpenEnvError, UnknownType, ValidationFailed
 from openenv.operation import Operation, Result
 from openenv.protocol.json import body_of, dump, dump_error, number, refusal
+from openenv.types import is_choice
 
 __all__ = ["OpenEnvCodec"]
 
@@ -39,6 +40,7 @@ class OpenEnvCodec:
 
     def __init__(self, action_type: Any) -> None:
         self._actions: TypeAdapter[Any] = TypeAdapter(action_type)
+        self._choice = is_choice(action_type)
         fields: dict[str, Any] = {"type": (Literal["step"], ...), "data": (action_type, ...)}
         self._step = create_model("Step", __config__=_STRICT, **fields).__pydantic_validator__
 
@@ -55,8 +57,7 @@ class OpenEnvCodec:
         kind = message.get("type", "")
         try:
             if kind == "step":
-                data = _Enveloped.model_validate(message).data
-                return Operation("step", self._actions.validate_json(json.dumps(data)))
+                return Operation("step", self._action(_Enveloped.model_validate(message).data))
             if kind == "reset":
                 return Operation("reset", arguments=_Reset.model_validate(message).data)
             if kind == "state" or kind == "close":
@@ -64,6 +65,12 @@ class OpenEnvCodec:
         except ValidationError as error:
             raise refusal(error) from None
         raise UnknownType(f"Unknown message type: {str(kind)[:80]}", hint="Types are reset, step, state, mcp and close.")
+
+    def _action(self, data: dict[str, Any]) -> Any:
+        try:
+            return self._actions.validate_json(json.dumps(data))
+        except ValidationError as error:
+            raise refusal(error, choice=self._choice) from None
 
     @staticmethod
     def inner(message: Mapping[str, Any]) -> dict[str, Any]:

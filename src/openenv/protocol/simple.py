@@ -11,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 from openenv.errors import OpenEnvError, UnknownType, ValidationFailed
 from openenv.operation import Operation, Result
 from openenv.protocol.json import body_of, dump, dump_error, number, refusal
+from openenv.types import is_choice
 
 __all__ = ["SimpleCodec"]
 
@@ -23,6 +24,7 @@ class SimpleCodec:
 
     def __init__(self, action_type: Any) -> None:
         self._actions: TypeAdapter[Any] = TypeAdapter(action_type)
+        self._choice = is_choice(action_type)
         step = create_model("SimpleStep", __config__=ConfigDict(extra="forbid"), action=(action_type, ...))
         self._step = step.__pydantic_validator__
 
@@ -53,7 +55,7 @@ class SimpleCodec:
         try:
             return Operation("step", self._actions.validate_json(json.dumps(action)), include=_WITH_STATE)
         except ValidationError as error:
-            raise refusal(error, message="Invalid action") from None
+            raise refusal(error, message="Invalid action", choice=self._choice) from None
 
     @staticmethod
     def encode(operation: Operation, result: Result) -> bytes:

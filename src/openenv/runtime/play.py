@@ -39,6 +39,8 @@ log = logging.getLogger("openenv.runtime")
 READS_EVENTS = frozenset({"tool_calls", "tool_execution"})
 """Verifier types that need the record of an episode."""
 
+LONGEST_EPISODE_ID = 255
+
 _EPISODES = uuid.UUID("6f1c1f8e-52a4-4d0c-9a53-0f6f7d2f7f10")
 
 
@@ -98,7 +100,9 @@ class Play:
             result = Result(error=error)
         except (Exception, SystemExit) as error:
             log.exception("%s raised in %s", self.specification.name, operation.op)
-            result = Result(error=ExecutionFailed(str(error)))
+            failed = ExecutionFailed(str(error))
+            failed.__cause__ = error
+            result = Result(error=failed)
         result.seconds = perf_counter() - started
         result.episode = self.environment.episode_id
         return result
@@ -119,19 +123,21 @@ class Play:
     async def _begin(self, arguments: dict[str, Any], operation: Operation) -> None:
         """A new episode, with the loaded scenario's seed and setup where there is one."""
         scenario = self.scenario
-        episode_id = _checked_episode_id(arguments.pop("episode_id", None))
+        as_sent = self.environment.takes_arguments_unchecked
+        episode_id = arguments.get("episode_id") if as_sent else _checked_episode_id(arguments.pop("episode_id", None))
         if scenario is not None:
             if arguments.get("seed", scenario.seed) != scenario.seed:
                 raise ValidationFailed(
                     f"the scenario fixes the seed to {scenario.seed}", field="seed", hint="Reset without a seed."
                 )
             arguments["seed"] = scenario.seed
-        given = self._reset_arguments(arguments, operation)
+        given = arguments if as_sent else self._reset_arguments(arguments, operation)
         seed = given.get("seed")
         environment = self.environment
         environment.seed = seed
         environment.step_count = 0
-        environment.episode_id = episode_id or self._new_episode_id(seed)
+        known = isinstance(episode_id, str) and 0 < len(episode_id) <= LONGEST_EPISODE_ID
+        environment.episode_id = episode_id if known else self._new_episode_id(seed)
         if "episode_id" in self.specification.reset_arguments.names:
             given["episode_id"] = environment.episode_id
         self.started = self.over = False
@@ -399,6 +405,6 @@ def _context(operation: Operation) -> Context:
 def _checked_episode_id(episode_id: Any) -> str | None:
     if episode_id is None:
         return None
-    if not isinstance(episode_id, str) or not 0 < len(episode_id) <= 255:
+    if not isinstance(episode_id, str) or not 0 < len(episode_id) <= LONGEST_EPISODE_ID:
         raise ValidationFailed("episode_id must be a text of 1 to 255 characters", field="episode_id", example="episode-1")
     return episode_id

@@ -30,6 +30,7 @@ class EnvironmentSpecification:
     factory: Factory
     environment_type: type[AnyEnvironment]
     action_type: Any
+    """What a step's JSON is validated against."""
     observation_type: type[WireObservation]
     state_type: type[State]
     factory_parameters: Mapping[str, type]
@@ -37,6 +38,10 @@ class EnvironmentSpecification:
     step_context: str | None
     step_arguments: frozenset[str] | None
     """Names that ``step`` takes beside its action; ``None`` when it takes any."""
+    shown_action_type: Any = None
+    """What ``/schema`` shows in its place, where that is another one."""
+    reset_observation_type: type[WireObservation] | None = None
+    """What ``reset`` returns, where that is not what ``step`` does."""
 
     @classmethod
     def of(

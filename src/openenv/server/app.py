@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exception_handlers import http_exception_handler
@@ -22,12 +23,12 @@ from openenv.server.core import ServerCore
 from openenv.server.http import HttpRoutes, error_response
 from openenv.server.mcp import McpRoute
 from openenv.server.probes import Probes
+from openenv.server.tasks import TaskRoutes
 from openenv.server.websocket import McpSocket, OpenEnvSocket
 from openenv.tools import ToolEnvironment
-from openenv.tools.environment import ToolAction
-from openenv.types import Action, Observation, State
+from openenv.types import Action, Observation, State, ToolAction
 
-__all__ = ["create_app", "create_fastapi_app"]
+__all__ = ["create_app", "create_fastapi_app", "empty_application", "mount", "serve_with", "server_mode"]
 
 
 def create_app(
@@ -44,6 +45,7 @@ def create_app(
     session_lease_s: float | None = 900.0,
     threads: int = 16,
     hang_limit_s: float | None = 300.0,
+    mode: str | None = None,
 ) -> FastAPI:
     """Serve an environment.
 
@@ -61,6 +63,8 @@ def create_app(
         session_lease_s: How long a session without a socket lives after its last request; None is for ever.
         threads: Threads for environments that run on the pool.
         hang_limit_s: After how long a step's thread is given up and its world fails; None is never.
+        mode: ``production`` leaves ``/reset``, ``/step`` and ``/state`` out of HTTP; by default ``OPENENV_MODE``, or
+            ``simulation``.
 
     Raises:
         TypeError: ``factory`` is an instance.
@@ -79,12 +83,10 @@ def create_app(
         specification = replace(specification, action_type=ToolAction)
     pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
     manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool)
-    counted = Metrics(specification.name, lambda: manager.active) if metrics else None
-    chain: list[Any] = [JsonLog(specification.name)] if log else []
-    chain += [counted] if counted else []
-    pipeline = Pipeline(manager, [*chain, *middleware])
-    core = ServerCore(specification, manager, pipeline, SocketCodec(specification.action_type))
-    return _application(core, counted)
+    core, counted = serve_with(manager, middleware, log=log, metrics=metrics, simulation=server_mode(mode) == "simulation")
+    app = empty_application(specification.name)
+    mount(app, core, counted)
+    return app
 
 
 def create_fastapi_app(factory: Callable[..., Any], *args: Any, **kwargs: Any) -> FastAPI:
@@ -92,27 +94,57 @@ def create_fastapi_app(factory: Callable[..., Any], *args: Any, **kwargs: Any) -
     return create_app(factory, *args, **kwargs)
 
 
-def _application(core: ServerCore, metrics: Metrics | None) -> FastAPI:
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        core.manager.start()
-        yield
-        await core.shutdown()
+def empty_application(name: str) -> FastAPI:
+    """An application with the title and version that OpenEnv's clients look for, and no routes yet."""
+    return FastAPI(title="OpenEnv Environment HTTP API", version="1.0.0", description=f"The environment {name}.")
 
-    app = FastAPI(
-        title="OpenEnv Environment HTTP API",
-        version="1.0.0",
-        description=f"The environment {core.specification.name}.",
-        lifespan=lifespan,
-    )
+
+def serve_with(
+    manager: SessionManager, middleware: Sequence[Any], *, log: bool = True, metrics: bool = True, simulation: bool = True
+) -> tuple[ServerCore, Metrics | None]:
+    """What serves a manager's sessions, behind the built-in middleware and then the given one."""
+    specification = manager.specification
+    counted = Metrics(specification.name, lambda: manager.active) if metrics else None
+    chain: list[Any] = [JsonLog(specification.name)] if log else []
+    chain += [counted] if counted else []
+    pipeline = Pipeline(manager, [*chain, *middleware])
+    core = ServerCore(specification, manager, pipeline, SocketCodec(specification.action_type), simulation=simulation)
+    return core, counted
+
+
+def mount(app: FastAPI, core: ServerCore, metrics: Metrics | None) -> None:
+    """Add every route to an application, and the server's life to the application's."""
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(application: Any) -> AsyncIterator[Any]:
+        core.manager.start()
+        try:
+            async with inner(application) as state:
+                yield state
+        finally:
+            await core.shutdown()
+
+    app.router.lifespan_context = lifespan
     app.state.openenv = core
     HttpRoutes(core).register(app.router)
     McpRoute(core).register(app.router)
     Probes(core, metrics).register(app.router)
     app.router.routes.append(WebSocketRoute("/ws", OpenEnvSocket(core)))
     app.router.routes.append(WebSocketRoute("/mcp", McpSocket(core)))
+    TaskRoutes(core).register(app.router)
     app.add_exception_handler(OpenEnvError, _answer_error)
-    return app
+
+
+def server_mode(mode: str | None) -> Literal["simulation", "production"]:
+    """The mode by argument, else by the variable ``OPENENV_MODE``, else simulation. Raises ``ValueError`` for another."""
+    asked: Any = mode if mode is not None else os.environ.get("OPENENV_MODE") or "simulation"
+    known = str(getattr(asked, "value", asked)).lower()
+    if known == "simulation":
+        return "simulation"
+    if known == "production":
+        return "production"
+    raise ValueError(f"Invalid mode: '{asked}'. Must be one of: ['simulation', 'production']")
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

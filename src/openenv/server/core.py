@@ -25,6 +25,8 @@ class ServerCore:
     pipeline: Pipeline
     socket_codec: SocketCodec
     rpc_codec: JsonRpcCodec = field(default_factory=JsonRpcCodec)
+    simulation: bool = True
+    """Whether HTTP has ``/reset``, ``/step`` and ``/state``; OpenEnv's mode ``production`` has not."""
     max_body_bytes: int = 16 * 1024 * 1024
     replying: int = 0
     """Sockets that have an answer to send which is not sent yet."""

@@ -12,14 +12,14 @@ from starlette.requests import ClientDisconnect
 
 from openenv.errors import ExecutionFailed, OpenEnvError, PayloadTooLarge, ValidationFailed
 from openenv.operation import Connection, Operation, RequestContext, Result
-from openenv.protocol.json import body_of, dump, dump_error, loads, number
+from openenv.protocol.json import body_of, dump, dump_error, errors_of, loads, number
 from openenv.runtime import SessionRequest
 from openenv.scenario import Scenario
 from openenv.server.core import ServerCore
-from openenv.types import Reward
+from openenv.types import Reward, is_choice
 from openenv.verifiers import VerifierSpec
 
-__all__ = ["HttpRoutes", "error_response", "read_body"]
+__all__ = ["HttpRoutes", "body_schema", "error_response", "parse_body", "read_body"]
 
 JSON = "application/json"
 
@@ -75,14 +75,16 @@ class HttpRoutes:
     def __init__(self, core: ServerCore) -> None:
         self.core = core
         self._actions: TypeAdapter[Any] = TypeAdapter(core.specification.action_type)
+        self._choice = is_choice(core.specification.action_type)
 
     def register(self, router: APIRouter) -> None:
         """Add every route."""
-        body = _body_schema
+        body = body_schema
         add = router.add_api_route
-        add("/reset", self.reset, methods=["POST"], tags=["Environment"], **body(ResetRequest, required=False))
-        add("/step", self.step, methods=["POST"], tags=["Environment"], **body(StepRequest))
-        add("/state", self.state, methods=["GET"], tags=["Environment"])
+        if self.core.simulation:
+            add("/reset", self.reset, methods=["POST"], tags=["Environment"], **body(ResetRequest, required=False))
+            add("/step", self.step, methods=["POST"], tags=["Environment"], **body(StepRequest))
+            add("/state", self.state, methods=["GET"], tags=["Environment"])
         add("/sessions", self.create_session, methods=["POST"], status_code=201, tags=["Sessions"])
         add("/sessions", self.list_sessions, methods=["GET"], tags=["Sessions"])
         add("/sessions/{session_id}", self.show_session, methods=["GET"], tags=["Sessions"])
@@ -95,7 +97,7 @@ class HttpRoutes:
     async def reset(self, request: Request) -> Response:
         """Begin an episode: in the session that the request names, or in a world of its own that is closed again."""
         connection, context = self._admit(request)
-        body, size = await self._body(request, connection, context, lambda raw: _parse(ResetRequest, raw or b"{}"))
+        body, size = await self._body(request, connection, context, lambda raw: parse_body(ResetRequest, raw or b"{}"))
         return await self._play(Operation("reset", arguments=_sent(body)), connection, context, size)
 
     async def step(self, request: Request) -> Response:
@@ -142,14 +144,14 @@ class HttpRoutes:
     async def load_scenario(self, request: Request, session_id: str) -> Response:
         """Load a scenario into a session: its seed, its setup, its verifiers. Later resets keep it."""
         connection, context = self._admit(request)
-        scenario, size = await self._body(request, connection, context, lambda raw: _parse(Scenario, raw))
+        scenario, size = await self._body(request, connection, context, lambda raw: parse_body(Scenario, raw))
         operation = Operation("load_scenario", scenario, session=session_id)
         return await self._play(operation, connection, context, size)
 
     async def verify(self, request: Request, session_id: str) -> Response:
         """Grade the episode as it stands."""
         connection, context = self._admit(request)
-        body, size = await self._body(request, connection, context, lambda raw: _parse(VerifyRequest, raw or b"{}"))
+        body, size = await self._body(request, connection, context, lambda raw: parse_body(VerifyRequest, raw or b"{}"))
         operation = Operation("verify", (body.response, body.verifiers), session=session_id)
         result = await self._run(operation, connection, context, size)
         return Response(dump(result.value), media_type=JSON)
@@ -157,7 +159,7 @@ class HttpRoutes:
     async def query(self, request: Request, session_id: str) -> Response:
         """Run one read-only query on a copy of the world's database."""
         connection, context = self._admit(request)
-        body, size = await self._body(request, connection, context, lambda raw: _parse(QueryRequest, raw))
+        body, size = await self._body(request, connection, context, lambda raw: parse_body(QueryRequest, raw))
         result = await self._run(Operation("query", body.query, session=session_id), connection, context, size)
         return Response(dump(result.value), media_type=JSON)
 
@@ -191,7 +193,7 @@ class HttpRoutes:
         try:
             action = self._actions.validate_json(json.dumps(body.action))
         except ValidationError as error:
-            raise _unprocessable(error, prefix=()) from None
+            raise _unprocessable(error, choice=self._choice) from None
         extras = _sent(body)
         del extras["action"]
         return Operation("step", action, extras)
@@ -279,7 +281,8 @@ def _json(raw: bytes) -> Any:
     raise Unprocessable("the body is not JSON", errors=[detail])
 
 
-def _parse(model: type[Any], raw: bytes) -> Any:
+def parse_body(model: type[Any], raw: bytes) -> Any:
+    """The body as a model. Raises what is answered with 422, as FastAPI does."""
     return _validated(model, _json(raw))
 
 
@@ -290,8 +293,8 @@ def _validated(model: type[Any], value: Any) -> Any:
         raise _unprocessable(error, prefix=("body",)) from None
 
 
-def _unprocessable(error: ValidationError, *, prefix: tuple[str, ...]) -> Unprocessable:
-    errors = json.loads(error.json(include_url=False))
+def _unprocessable(error: ValidationError, *, prefix: tuple[str, ...] = (), choice: bool = False) -> Unprocessable:
+    errors = errors_of(error, choice=choice, url=False)
     for one in errors:
         one["loc"] = [*prefix, *one["loc"]]
     return Unprocessable("the body does not fit", errors=errors)
@@ -307,7 +310,7 @@ def _is_bare(value: Any) -> bool:
     return isinstance(value, dict) and "action" not in value
 
 
-def _body_schema(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+def body_schema(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """The body for ``/openapi.json``: the routes read it themselves, after a caller was let in."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     inlined = TypeAdapter(model).json_schema() if "$defs" not in schema else {"type": "object"}

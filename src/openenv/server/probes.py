@@ -20,13 +20,13 @@ class Probes:
     def __init__(self, core: ServerCore, metrics: Metrics | None) -> None:
         self.core = core
         self._metrics = metrics
-        specification = core.specification
+        known = core.specification
         self._schema = dump(
             {
-                "action": TypeAdapter(specification.action_type).json_schema(),
-                "observation": specification.observation_type.model_json_schema(),
-                "state": specification.state_type.model_json_schema(),
-                "reset_observation": specification.observation_type.model_json_schema(),
+                "action": TypeAdapter(known.shown_action_type or known.action_type).json_schema(),
+                "observation": known.observation_type.model_json_schema(),
+                "state": known.state_type.model_json_schema(),
+                "reset_observation": (known.reset_observation_type or known.observation_type).model_json_schema(),
             }
         )
 

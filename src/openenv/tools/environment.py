@@ -48,10 +48,6 @@ class ToolProvider(Protocol):
         ...
 
 
-ToolAction = ListToolsAction | CallToolAction
-"""What a plain tool environment takes, as OpenEnv's MCP environments do."""
-
-
 class ToolEnvironment(Environment[ActionT, ObservationT, StateT]):
     """An environment whose actions are tool calls; write methods marked with `tool` and a ``reset``.
 
