@@ -211,7 +211,7 @@ StateT = TypeVar("StateT", bound=State)
 ResultT = TypeVar("ResultT")
 
 
-@dataclass(slots=True)
+@dataclass
 class StepResult(Generic[ResultT]):
     """What a client's ``reset`` and ``step`` return: the observation and, beside it, its reward and ``done``."""
 

@@ -191,9 +191,11 @@ class Link:
 
     async def disconnect(self, *, ends_all: bool = False) -> None:
         """End the socket and the session that it owns; with ``ends_all`` also a session that would outlive it."""
+        # What comes next may run on another loop, and needs a wire of its own.
+        wire, self._wire, self._closed = self._wire, None, True
         try:
-            if self._wire is not None:
-                await self._wire.close()
+            if wire is not None:
+                await wire.close()
             if ends_all:
                 await self._end_session()
         finally:
@@ -210,12 +212,21 @@ class Link:
             await self.disconnect(ends_all=True)
         finally:
             if self._provided.restarts:
-                # Wherever it starts next, it will be another server.
-                self.base_url, self._wire = None, None
-            self._closed = True
+                self.base_url = None
             await asyncio.to_thread(self._provided.stop)
 
     async def _ready(self, *, reopens: bool = False) -> Wire:
+        """The wire, on the way to a server that runs.
+
+        Args:
+            reopens: After a close, this call may open another session.
+        """
+        base_url = await self._started(reopens=reopens)
+        if self._wire is None:
+            self._wire = self._new_wire(base_url)
+        return self._wire
+
+    async def _started(self, *, reopens: bool) -> str:
         if reopens:
             self._closed = False
         elif self._closed:
@@ -224,9 +235,7 @@ class Link:
             )
         if self.base_url is None:
             self.base_url = await asyncio.to_thread(self._provided.start)
-        if self._wire is None:
-            self._wire = self._new_wire(self.base_url)
-        return self._wire
+        return self.base_url
 
     async def _end_session(self) -> None:
         """For links whose session outlives its socket: called when it shall end."""

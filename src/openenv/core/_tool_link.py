@@ -27,9 +27,10 @@ _CODES_BY_DETAIL = {"active_sessions": "CAPACITY_REACHED", "factory_name": "FACT
 class ToolLink(Link):
     """A `Link` whose session outlives its sockets: `connect` and `reset` attach to it again, `close` ends it."""
 
+    session_id: str | None = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.session_id: str | None = None
         self._requests: Requests | None = None
         self._requests_loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
@@ -67,18 +68,19 @@ class ToolLink(Link):
     async def _ask(self, method: str, params: Mapping[str, Any]) -> Any:
         self.claim_here()
         with spoken_as_0_10():
-            await self._ready()
+            if self.session_id is None:
+                await self._ready()
             return await self._post(method, {**params, "session_id": self.session_id})
 
     async def _ready(self, *, reopens: bool = False) -> Wire:
-        async with self._turn:
+        async with self._turn:  # so that calls that come together make one session
             if self.session_id is None:
-                await super()._ready(reopens=reopens)
+                await self._started(reopens=reopens)
                 self.session_id = await self._create()
-                # The wire attaches to the session when it is first used.
-                assert self.base_url is not None
-                self._wire = self._new_wire(self.base_url, session_id=self.session_id)
             return await super()._ready(reopens=reopens)
+
+    def _new_wire(self, base_url: str, **more: Any) -> Wire:
+        return super()._new_wire(base_url, session_id=self.session_id, **more)
 
     async def _create(self) -> str:
         try:
