@@ -15,6 +15,10 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
     log_level: Annotated[str, typer.Option(help="uvicorn's log level.")] = "warning",
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running steps get to end after SIGTERM.")] = 30.0,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A host name that browsers and MCP clients may ask for; * is any.")
+    ] = None,
+    allow_origin: Annotated[list[str] | None, typer.Option(help="An origin whose pages may ask, as in https://name.")] = None,
 ) -> None:
     """Serve an environment over WebSocket, HTTP and MCP until a signal ends it.
 
@@ -27,5 +31,10 @@ def serve(
         openenv serve my_env.server.app:app --host 0.0.0.0
     """
     from openenv.server import serve as run
+    from openenv.server.guard import Guard
 
-    run(load_app(environment), host=host, port=port, log_level=log_level, drain_s=drain)
+    app = load_app(environment)
+    if allow_host or allow_origin:
+        guard = app.state.openenv.guard
+        app.state.openenv.guard = Guard.of([*guard.hosts, *(allow_host or ())], [*guard.origins, *(allow_origin or ())])
+    run(app, host=host, port=port, log_level=log_level, drain_s=drain)

@@ -155,6 +155,8 @@ class SessionManager:
         session.ended = reason
         if session.on_end is not None:
             session.on_end(reason)
+        for watcher in list(session.watchers):
+            watcher(reason)
         self._bury(session.id, reason)
         if self.on_end is not None:
             self.on_end(session, reason)

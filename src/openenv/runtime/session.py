@@ -45,6 +45,8 @@ class Session:
     """Why it has ended, once it has."""
     on_end: Callable[[str], None] | None = None
     """Set by the socket that holds it: told when somebody else ends it."""
+    watchers: set[Callable[[str], None]] = field(default_factory=set)
+    """Told why it ended, beside whoever holds it."""
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def describe(self) -> dict[str, Any]:

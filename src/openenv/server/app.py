@@ -20,6 +20,7 @@ from openenv.protocol import SocketCodec
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager
 from openenv.runtime.executors import ThreadPool
 from openenv.server.core import ServerCore
+from openenv.server.guard import Guard
 from openenv.server.http import HttpRoutes, error_response
 from openenv.server.mcp import McpRoute
 from openenv.server.probes import Probes
@@ -46,6 +47,8 @@ def create_app(
     threads: int = 16,
     hang_limit_s: float | None = 300.0,
     mode: str | None = None,
+    allowed_hosts: Sequence[str] | None = None,
+    allowed_origins: Sequence[str] | None = None,
 ) -> FastAPI:
     """Serve an environment.
 
@@ -65,6 +68,8 @@ def create_app(
         hang_limit_s: After how long a step's thread is given up and its world fails; None is never.
         mode: ``production`` leaves ``/reset``, ``/step`` and ``/state`` out of HTTP; by default ``OPENENV_MODE``, or
             ``simulation``.
+        allowed_hosts: Names that browsers and MCP clients may ask for beside loopback ones; ``*`` is any. See `Guard`.
+        allowed_origins: Origins, as in ``https://example.org``, whose pages may ask.
 
     Raises:
         TypeError: ``factory`` is an instance.
@@ -84,6 +89,7 @@ def create_app(
     pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
     manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool)
     core, counted = serve_with(manager, middleware, log=log, metrics=metrics, simulation=server_mode(mode) == "simulation")
+    core.guard = Guard.of(allowed_hosts, allowed_origins)
     app = empty_application(specification.name)
     mount(app, core, counted)
     return app

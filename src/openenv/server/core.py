@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
@@ -12,6 +12,7 @@ from openenv.errors import OpenEnvError
 from openenv.operation import Connection, Operation, RequestContext, Result
 from openenv.protocol import JsonRpcCodec, SocketCodec
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager, SessionRequest
+from openenv.server.guard import Guard
 
 __all__ = ["ServerCore"]
 
@@ -28,16 +29,20 @@ class ServerCore:
     simulation: bool = True
     """Whether HTTP has ``/reset``, ``/step`` and ``/state``; OpenEnv's mode ``production`` has not."""
     max_body_bytes: int = 16 * 1024 * 1024
+    guard: Guard = field(default_factory=Guard)
+    on_shutdown: list[Callable[[], None]] = field(default_factory=list)
+    """Called when the server takes nothing new any more: what streams without an end has to end now."""
     replying: int = 0
     """Sockets that have an answer to send which is not sent yet."""
 
     def connection(self, transport: str, scope: Mapping[str, Any]) -> Connection:
         """What is known of a socket or request from its ASGI scope, once every middleware has let it in.
 
-        Raises what the middleware raises.
+        Raises what the middleware raises, and `Forbidden` for a browser's request with a wrong host or origin.
         """
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+        self.guard.check(headers, scope.get("server"))
         client = scope.get("client")
         connection = Connection(transport, headers, query, client=client[0] if client else None)
         self.pipeline.admit(connection)
@@ -91,9 +96,16 @@ class ServerCore:
             await asyncio.wait_for(quiet(), patience_s)
         except TimeoutError:
             return
+        finally:
+            self._end_streams()
+
+    def _end_streams(self) -> None:
+        for end in self.on_shutdown:
+            end()
 
     async def shutdown(self) -> None:
         """End every session; every environment is closed when this returns."""
+        self._end_streams()
         await self.manager.shutdown()
 
     def names(self) -> Iterable[str]:

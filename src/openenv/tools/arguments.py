@@ -7,14 +7,26 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NotRequired, Required, Unpack, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 
 from openenv.environment import Context
 from openenv.errors import ConfigurationError, InvalidArguments, ValidationFailed
+from openenv.types import ToolResult
 
 _ARGS_HEADING = re.compile(r"^\s*(Args|Arguments|Parameters):\s*$", re.MULTILINE)
 _SECTION_HEADING = re.compile(r"^(Returns|Raises|Yields|Examples?|Notes?):\s*$", re.MULTILINE)
 _ARGUMENT = re.compile(r"^\s{0,8}(\*{0,2}\w+)\s*(?:\([^)]*\))?:\s*(.+)$")
+_WRAPPED = "x-fastmcp-wrap-result"
+"""fastmcp's mark for such a schema: its clients unwrap the value by it."""
 _EXAMPLE_BY_TYPE: Mapping[str, Any] = {
     "string": "text",
     "integer": 1,
@@ -171,6 +183,34 @@ def compact_schema(schema: dict[str, Any]) -> dict[str, Any]:
     compact: dict[str, Any] = visit(schema)
     compact.setdefault("properties", {})
     return compact
+
+
+def output_schema(method: Callable[..., Any], name: str) -> dict[str, Any]:
+    """The JSON Schema of what a method returns, by its annotation.
+
+    It is always an object's, as MCP asks: anything else is the property ``result`` of one (see `is_wrapped`).
+    Raises `ConfigurationError` where there is no annotation, or one that says nothing.
+    """
+    hint = get_type_hints(method, include_extras=True).get("return", Any)
+    if hint in (Any, None, type(None), ToolResult):
+        raise ConfigurationError(
+            f"{name}: output_schema=True needs to know what the tool returns",
+            hint="Annotate the return type, or give the schema itself: output_schema={…}.",
+        )
+    try:
+        schema = TypeAdapter(hint).json_schema(mode="serialization")
+    except (PydanticSchemaGenerationError, PydanticUserError) as error:
+        raise ConfigurationError(f"{name}: there is no schema for what the tool returns: {error}") from None
+    if schema.get("type") == "object":
+        return schema
+    definitions = schema.pop("$defs", None)
+    wrapped = {"type": "object", "properties": {"result": schema}, "required": ["result"], _WRAPPED: True}
+    return wrapped | ({"$defs": definitions} if definitions else {})
+
+
+def is_wrapped(schema: Mapping[str, Any]) -> bool:
+    """Whether an output schema is of ``{"result": value}`` where the tool returns the bare value."""
+    return schema.get(_WRAPPED) is True
 
 
 def _unpacked(hint: Any) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from openenv.environment import Context
 from openenv.errors import ConfigurationError, ExecutionFailed, OpenEnvError, ToolNotFound
-from openenv.tools.arguments import Arguments, summary
+from openenv.tools.arguments import Arguments, output_schema, summary
 from openenv.types import ToolListing
 
 log = logging.getLogger("openenv.tools")
@@ -34,6 +34,8 @@ class _Mark:
     destructive: bool
     idempotent: bool
     example: Mapping[str, Any] | None
+    title: str | None
+    output_schema: Mapping[str, Any] | bool
 
 
 def tool(
@@ -44,6 +46,8 @@ def tool(
     destructive: bool = False,
     idempotent: bool = False,
     example: Mapping[str, Any] | None = None,
+    title: str | None = None,
+    output_schema: Mapping[str, Any] | bool = False,
 ) -> Callable[[MethodT], MethodT]:
     """Make a method a tool.
 
@@ -54,17 +58,21 @@ def tool(
         destructive: It removes or overwrites something.
         idempotent: Calling it twice with the same arguments is the same as once.
         example: Arguments that fit, shown in errors; made from the schema when absent.
+        title: Its name for people.
+        output_schema: True to tell MCP clients the JSON Schema of what it returns, from the return annotation, and to send
+            the value as structured content beside the text; or that schema, of an object.
     """
 
-    def mark(method: MethodT) -> MethodT:
+    def marked(method: MethodT) -> MethodT:
         chosen = name or method.__name__
         taken = RESERVED_NAMES.intersection({chosen, *aliases})
         if taken:
             raise ConfigurationError(f"{sorted(taken)[0]!r} is reserved and cannot be a tool's name", hint="Choose another.")
-        setattr(method, _MARK, _Mark(chosen, tuple(aliases), read_only, destructive, idempotent, example))
+        mark = _Mark(chosen, tuple(aliases), read_only, destructive, idempotent, example, title, output_schema)
+        setattr(method, _MARK, mark)
         return method
 
-    return mark
+    return marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +87,20 @@ class RegisteredTool:
     read_only: bool
     destructive: bool
     idempotent: bool
+    title: str | None = None
+    output_schema: dict[str, Any] | None = None
 
     def listing(self) -> ToolListing:
         """The tool with its annotations."""
         return ToolListing(
-            self.name, self.description, self.arguments.schema, self.read_only, self.destructive, self.idempotent
+            self.name,
+            self.description,
+            self.arguments.schema,
+            self.read_only,
+            self.destructive,
+            self.idempotent,
+            self.title,
+            self.output_schema,
         )
 
 
@@ -122,6 +139,8 @@ class ToolRegistry:
                     read_only=mark.read_only,
                     destructive=mark.destructive,
                     idempotent=mark.idempotent,
+                    title=mark.title,
+                    output_schema=_output_schema(mark, method),
                 )
         names = [name for one in found.values() for name in (one.name, *one.aliases)]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -169,3 +188,11 @@ class ToolRegistry:
             log.exception("tool %s raised", found.name)
             outcome.error = ExecutionFailed(f"Error calling tool {found.name!r}: {error}")
         return outcome
+
+
+def _output_schema(mark: _Mark, method: Callable[..., Any]) -> dict[str, Any] | None:
+    if isinstance(mark.output_schema, bool):
+        return output_schema(method, mark.name) if mark.output_schema else None
+    if mark.output_schema.get("type") != "object":
+        raise ConfigurationError(f"{mark.name}: an output schema is of an object", example={"type": "object", "properties": {}})
+    return dict(mark.output_schema)
