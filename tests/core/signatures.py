@@ -270,6 +270,7 @@ def calls_refused(theirs: str, ours: Callable[..., Any], *, bound: bool) -> list
     """
     parameters = list(inspect.signature(ours).parameters.values())[1 if bound else 0 :]
     named = {parameter.name: parameter for parameter in parameters}
+    any_position = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
     any_keyword = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     faults: list[str] = []
     expected: set[str] = set()
@@ -284,8 +285,8 @@ def calls_refused(theirs: str, ours: Callable[..., Any], *, bound: bool) -> list
         name, optional = word.removesuffix("="), word.endswith("=")
         expected.add(name)
         mine = named.get(name)
-        if mine is None:
-            if not (any_keyword and keyword_only):
+        if mine is None or mine.kind is mine.VAR_POSITIONAL:
+            if not (any_keyword and (keyword_only or any_position)):
                 faults.append(f"has no {name}")
             continue
         if optional and mine.default is mine.empty:

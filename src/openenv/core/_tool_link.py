@@ -76,7 +76,12 @@ class ToolLink(Link):
         async with self._turn:  # so that calls that come together make one session
             if self.session_id is None:
                 await self._started(reopens=reopens)
-                self.session_id = await self._create()
+                self._wire = None  # any wire was of another session, or of none
+                try:
+                    self.session_id = await self._create()
+                except BaseException:
+                    await self._close_requests()  # who has no session may never call close()
+                    raise
             return await super()._ready(reopens=reopens)
 
     def _new_wire(self, base_url: str, **more: Any) -> Wire:
@@ -130,9 +135,12 @@ class ToolLink(Link):
             logger.warning("the server did not close session %s: %s", session_id, error)
 
     async def _free(self) -> None:
-        requests, self._requests = self._requests, None
         # The next use may be on another loop.
         self._turn = asyncio.Lock()
+        await self._close_requests()
+
+    async def _close_requests(self) -> None:
+        requests, self._requests = self._requests, None
         if requests is not None:
             await requests.close()
 

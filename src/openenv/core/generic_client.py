@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from pydantic import BaseModel
 
 from openenv.client import frames
 from openenv.client.generic import GenericAction
@@ -13,7 +16,7 @@ from openenv.core.env_client import EnvClient
 __all__ = ["GenericAction", "GenericEnvClient"]
 
 
-class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], dict[str, Any]]):
+class GenericEnvClient(EnvClient[Mapping[str, Any] | BaseModel, dict[str, Any], dict[str, Any]]):
     """A client of any environment: actions are mappings (or models), observations and states are dicts."""
 
     def _step_payload(self, action: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from openenv.client import frames
 from openenv.client.tools import tool_of
@@ -126,13 +126,21 @@ class MCPClientBase(EnvClient[Any, Observation, State]):
 class MCPToolClient(MCPClientBase):
     """A client that lists and calls tools. A call by `call_tool` is a step of the session, as one by `step` is."""
 
-    def call_tool(self, name: str, **kwargs: Any) -> Any:
-        """Call a tool and return its value, in JSON's types.
+    def call_tool(self, /, *name: str, **kwargs: Any) -> Any:
+        """Call a tool and return its value, in JSON's types: ``call_tool("add", a=1, b=2)``.
+
+        Args:
+            name: The tool's name, first or by keyword. Where it comes first, ``name=`` is an argument of the tool.
+            kwargs: The tool's arguments.
 
         Raises:
             RuntimeError: The tool said no, or there is none of this name: a `ToolCallError` with ``code`` and ``hint``.
         """
-        return self._link.call(lambda: self._call_tool_async(name, kwargs), "call_tool")
+        try:
+            (tool_name,) = name or (kwargs.pop("name"),)
+        except (KeyError, ValueError):
+            raise TypeError("call_tool() takes the tool's name, and its arguments by keyword") from None
+        return self._link.call(lambda: self._call_tool_async(tool_name, kwargs), "call_tool")
 
     def get_tool(self, name: str) -> Any:
         """The tool of this name, or ``None``."""
@@ -154,7 +162,5 @@ class MCPToolClient(MCPClientBase):
 
 
 def _tool(item: Any) -> Tool:
-    if isinstance(item, BaseModel):
-        item = item.model_dump()
     with spoken_as_0_10():
-        return Tool.model_validate(tool_of(item).model_dump())
+        return tool_of(item)
