@@ -12,7 +12,7 @@ from calendar_env.models import CalendarObservation
 from calendar_env.storage.store import Store
 from openenv.errors import ConfigurationError
 
-RewardFunction = Callable[[CalendarObservation], float] | Callable[[CalendarObservation, Mapping[str, Any]], float]
+RewardFunction = Callable[[CalendarObservation], float] | Callable[[CalendarObservation, dict[str, Any]], float]
 """A reward from the observation alone, or also from the state in which the episode began (see `initial_state`)."""
 
 _TARGETED = ("acl_patch", "events_update")
@@ -59,11 +59,11 @@ def initial_state(store: Store) -> dict[str, Any]:
     }
 
 
-def bound(reward: RewardFunction) -> Callable[[Store, CalendarObservation, Mapping[str, Any]], float]:
+def bound(reward: RewardFunction) -> Callable[[Store, CalendarObservation, dict[str, Any]], float]:
     """A reward function of either kind, to be called with the world that it may ask about."""
     takes_initial_state = len(inspect.signature(reward).parameters) > 1
 
-    def call(store: Store, observation: CalendarObservation, initial: Mapping[str, Any]) -> float:
+    def call(store: Store, observation: CalendarObservation, initial: dict[str, Any]) -> float:
         with _asking(store):
             given: tuple[Any, ...] = (observation, initial) if takes_initial_state else (observation,)
             return float(reward(*given))
