@@ -191,7 +191,9 @@ async def test_loopback_ignores_proxies(faulty: FaultyServer, free_port: int, mo
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port}")
     monkeypatch.delenv("no_proxy", raising=False)
     async with EnvClient(faulty.url) as client:
-        await client.reset()
+        result = await client.reset()
+    assert result.observation["echoed"] == "ready"
+    assert faulty.requests == ["/ws"]
 
 
 async def test_a_handshake_that_never_ends() -> None:
@@ -244,7 +246,7 @@ async def test_a_client_that_is_forgotten_warns_and_frees_the_server(faulty: Fau
     await forgotten[0].reset()
     with pytest.warns(ResourceWarning, match="unclosed <EnvClient"):
         forgotten.clear()
-    await asyncio.to_thread(faulty.ended.acquire)
+    assert await asyncio.to_thread(faulty.ended.acquire, timeout=10), "the server still holds the connection"
 
 
 def test_a_call_that_nobody_can_await_is_refused() -> None:

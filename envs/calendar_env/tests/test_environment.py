@@ -157,7 +157,8 @@ def test_arguments_are_validated_with_an_example(gym: LocalGym) -> None:
 
 def test_examples_in_errors_are_valid_arguments() -> None:
     for tool in CalendarEnvironment.tools:
-        tool.arguments.validate(tool.arguments.example)
+        validated = tool.arguments.validate(tool.arguments.example)
+        assert validated.keys() == tool.arguments.example.keys()
 
 
 def test_a_failed_call_leaves_no_trace(gym: LocalGym) -> None:
