@@ -5,19 +5,21 @@ The public names. Each is loaded when it is first used, so that a client never l
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from openenv.lazy import Names
 from openenv.version import __version__
 
 if TYPE_CHECKING:
+    from openenv import cli, core
+    from openenv.auto import AutoAction, AutoEnv
     from openenv.client import EnvClient, GenericAction, GenericEnvClient, SyncEnvClient, ToolClient
-    from openenv.environment import AsyncEnvironment, Context, DatabaseBacked, Environment, Transform
+    from openenv.environment import AsyncEnvironment, Context, DatabaseBacked, Environment, TaskProvider, Transform
     from openenv.errors import OpenEnvError
     from openenv.operation import Operation, Principal, Result
     from openenv.scenario import Scenario, Suite
     from openenv.server import create_app, create_fastapi_app
-    from openenv.tools import ToolEnvironment, tool
+    from openenv.tools import ToolEnvironment, ToolProvider, tool
     from openenv.types import (
         Action,
         CallToolAction,
@@ -29,34 +31,45 @@ if TYPE_CHECKING:
         State,
         StepResult,
         Tool,
+        ToolListing,
+        ToolResult,
     )
 
-_HOMES = {
-    "openenv.client": ("EnvClient", "GenericAction", "GenericEnvClient", "SyncEnvClient", "ToolClient"),
-    "openenv.environment": ("AsyncEnvironment", "Context", "DatabaseBacked", "Environment", "Transform"),
-    "openenv.errors": ("OpenEnvError",),
-    "openenv.operation": ("Operation", "Principal", "Result"),
-    "openenv.scenario": ("Scenario", "Suite"),
-    "openenv.server": ("create_app", "create_fastapi_app"),
-    "openenv.tools": ("ToolEnvironment", "tool"),
-    "openenv.types": (
-        "Action",
-        "CallToolAction",
-        "CallToolObservation",
-        "EnvironmentMetadata",
-        "ListToolsAction",
-        "ListToolsObservation",
-        "Observation",
-        "State",
-        "StepResult",
-        "Tool",
-    ),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_NAMES = Names(
+    __name__,
+    {
+        "openenv.auto": ("AutoAction", "AutoEnv"),
+        "openenv.cli": ("cli",),
+        "openenv.client": ("EnvClient", "GenericAction", "GenericEnvClient", "SyncEnvClient", "ToolClient"),
+        "openenv.core": ("core",),
+        "openenv.environment": ("AsyncEnvironment", "Context", "DatabaseBacked", "Environment", "TaskProvider", "Transform"),
+        "openenv.errors": ("OpenEnvError",),
+        "openenv.operation": ("Operation", "Principal", "Result"),
+        "openenv.scenario": ("Scenario", "Suite"),
+        "openenv.server": ("create_app", "create_fastapi_app"),
+        "openenv.tools": ("ToolEnvironment", "ToolProvider", "tool"),
+        "openenv.types": (
+            "Action",
+            "CallToolAction",
+            "CallToolObservation",
+            "EnvironmentMetadata",
+            "ListToolsAction",
+            "ListToolsObservation",
+            "Observation",
+            "State",
+            "StepResult",
+            "Tool",
+            "ToolListing",
+            "ToolResult",
+        ),
+    },
+)
 
 __all__ = [
     "Action",
     "AsyncEnvironment",
+    "AutoAction",
+    "AutoEnv",
     "CallToolAction",
     "CallToolObservation",
     "Context",
@@ -78,11 +91,17 @@ __all__ = [
     "StepResult",
     "Suite",
     "SyncEnvClient",
+    "TaskProvider",
     "Tool",
     "ToolClient",
     "ToolEnvironment",
+    "ToolListing",
+    "ToolProvider",
+    "ToolResult",
     "Transform",
     "__version__",
+    "cli",
+    "core",
     "create_app",
     "create_fastapi_app",
     "tool",
@@ -90,12 +109,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'openenv' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+    return _NAMES.get(name)
 
 
 def __dir__() -> list[str]:

@@ -85,6 +85,8 @@ class _EnvironmentBase(Generic[ActionT, ObservationT, StateT]):
     """Whether a session that was never reset is reset before its first step or tool call."""
     takes_arguments_unchecked: ClassVar[bool] = False
     """Whether ``reset`` is handed what was sent as it was sent, its ``episode_id`` too."""
+    metadata_by_instance: ClassVar[bool] = False
+    """Whether ``/metadata`` has to make an instance and ask it."""
     max_sessions: ClassVar[int | None] = None
     """How many sessions this environment allows a server; ``None`` leaves it to the server."""
 

@@ -156,11 +156,11 @@ def _tools(listings: Iterable[ToolListing]) -> Iterable[dict[str, Any]]:
         yield {
             "name": listing.name,
             "title": listing.title,
-            "description": listing.description,
+            "description": listing.description or None,
             "inputSchema": listing.input_schema,
             "outputSchema": listing.output_schema,
             "icons": listing.icons,
-            "annotations": annotations_of(listing),
+            "annotations": annotations_of(listing) or None,
             "meta": listing.meta,
             "execution": None,
         }

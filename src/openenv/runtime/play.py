@@ -27,7 +27,7 @@ from openenv.errors import (
 from openenv.operation import Episode, Event, Operation, RequestContext, Result
 from openenv.runtime.grading import grade_job, query_job
 from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
-from openenv.scenario import Scenario
+from openenv.scenario import Scenario, ToolCall
 from openenv.tools import ToolEnvironment, ToolProvider
 from openenv.types import Action, Observation, WireObservation
 from openenv.verifiers import Evidence, VerifierSpec
@@ -74,6 +74,8 @@ class Play:
         self.last = Result()
         """The last reset's or step's result, for dialects that repeat it."""
         self.sequence = 0
+        self.last_active = perf_counter()
+        """When the last operation began."""
         self._waits = isinstance(environment, AsyncEnvironment)
         self._tools = environment if isinstance(environment, ToolProvider) else None
         self._handlers: Mapping[str, Callable[[Operation], Awaitable[Result | Deferred]]] = {
@@ -91,7 +93,7 @@ class Play:
 
     async def perform(self, operation: Operation) -> Result | Deferred:
         """Do one operation. Never raises: what goes wrong is in the result."""
-        started = perf_counter()
+        self.last_active = started = perf_counter()
         self.sequence += 1
         operation.seq = self.sequence
         try:
@@ -126,11 +128,7 @@ class Play:
         as_sent = self.environment.takes_arguments_unchecked
         episode_id = arguments.get("episode_id") if as_sent else _checked_episode_id(arguments.pop("episode_id", None))
         if scenario is not None:
-            if arguments.get("seed", scenario.seed) != scenario.seed:
-                raise ValidationFailed(
-                    f"the scenario fixes the seed to {scenario.seed}", field="seed", hint="Reset without a seed."
-                )
-            arguments["seed"] = scenario.seed
+            self._seed_from(scenario, arguments)
         given = arguments if as_sent else self._reset_arguments(arguments, operation)
         seed = given.get("seed")
         environment = self.environment
@@ -151,6 +149,18 @@ class Play:
             await self._set_up(scenario)
         self.started = True
         self.last = Result(observation=observation, reward=observation.reward, done=_ended(observation))
+
+    def _seed_from(self, scenario: Scenario, arguments: dict[str, Any]) -> None:
+        """The scenario fixes the seed. Its default, 0, asks nothing of an environment that takes none."""
+        if arguments.get("seed", scenario.seed) != scenario.seed:
+            raise ValidationFailed(
+                f"the scenario fixes the seed to {scenario.seed}", field="seed", hint="Reset without a seed."
+            )
+        plan = self.specification.reset_arguments
+        if scenario.seed == 0 and not plan.takes_any and "seed" not in plan.names:
+            arguments.pop("seed", None)
+        else:
+            arguments["seed"] = scenario.seed
 
     def _reset_arguments(self, arguments: dict[str, Any], operation: Operation) -> dict[str, Any]:
         """What ``reset`` names of what was sent, validated. The rest is left out, as OpenEnv does, but for a seed."""
@@ -177,19 +187,32 @@ class Play:
 
     async def _set_up(self, scenario: Scenario) -> None:
         for number, call in enumerate(scenario.setup, start=1):
-            if not isinstance(self.environment, ToolEnvironment):
-                raise Unsupported(f"{self.specification.name} has no tools of its own, so it cannot run a scenario's setup")
             context = Context(RequestContext(headers=call.context or scenario.context))
-            outcome = self.environment.call_tool(call.tool, call.arguments, context)
-            if outcome.error is not None:
+            error = await self._set_up_with(call, context)
+            if error is not None:
                 raise ValidationFailed(
-                    f"scenario {scenario.id!r}: setup call {number} ({call.tool}) failed: {outcome.error.message}",
+                    f"scenario {scenario.id!r}: setup call {number} ({call.tool}) failed: {error.message}",
                     field=f"setup.{number - 1}",
-                    hint=outcome.error.hint,
+                    hint=error.hint,
                 )
         self.environment.step_count = 0
         if isinstance(self.environment, DatabaseBacked):
             self.initial = self.environment.database_image()
+
+    async def _set_up_with(self, call: ToolCall, context: Context) -> OpenEnvError | None:
+        """Make a setup call: directly where the class has tools of its own, else as a step. Return why it failed."""
+        environment = self.environment
+        if isinstance(environment, ToolEnvironment):
+            return environment.call_tool(call.tool, call.arguments, context).error
+        if self._tools is None:
+            raise Unsupported(f"{self.specification.name} has no tools, so it cannot run a scenario's setup")
+        action = self._tools.tool_action(call.tool, call.arguments)
+        asked = self.specification.step_context
+        observation = environment.step(action, **({} if asked is None else {asked: context}))
+        if self._waits:
+            observation = await cast("Awaitable[Any]", observation)
+        outcome = self._tools.outcome_of(action, observation)
+        return None if outcome is None else outcome.error
 
     async def _step(self, operation: Operation) -> Result | Deferred:
         return await self._act(operation.payload, operation)

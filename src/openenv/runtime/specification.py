@@ -40,6 +40,8 @@ class EnvironmentSpecification:
     """Names that ``step`` takes beside its action; ``None`` when it takes any."""
     shown_action_type: Any = None
     """What ``/schema`` shows in its place, where that is another one."""
+    factory_name: str | None = None
+    """How error messages name the factory, where that is not its own name."""
     reset_observation_type: type[WireObservation] | None = None
     """What ``reset`` returns, where that is not what ``step`` does."""
 
@@ -76,7 +78,7 @@ class EnvironmentSpecification:
     @property
     def name_of_factory(self) -> str:
         """The factory as error messages name it."""
-        return getattr(self.factory, "__name__", None) or self.environment_type.__name__
+        return self.factory_name or getattr(self.factory, "__name__", None) or self.environment_type.__name__
 
     @property
     def is_async(self) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import Cancelled, ExecutionFailed, FactoryFailed, LaneLost, OpenEnvError, Overloaded, SessionError
@@ -68,6 +69,11 @@ class World:
     def busy(self) -> bool:
         """Whether an operation (or the factory) is running."""
         return self._busy
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last operation began."""
+        return perf_counter() - self.play.last_active if self.play is not None else 0.0
 
     def open(self, finish: Callable[[OpenEnvError | None], None]) -> None:
         """Call the factory (on the pool, never on the event loop), then ``finish``."""

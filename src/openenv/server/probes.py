@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from openenv.errors import Forbidden
 from openenv.middleware.metrics import CONTENT_TYPE, Metrics
+from openenv.operation import Operation
 from openenv.protocol.json import dump
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON
@@ -46,8 +47,15 @@ class Probes:
 
     async def metadata(self, request: Request) -> Response:
         """What the environment is."""
-        self.core.connection("http", request.scope)
-        return Response(dump(self.core.specification.environment_type.get_metadata()), media_type=JSON)
+        core = self.core
+        connection = core.connection("http", request.scope)
+        if not core.specification.environment_type.metadata_by_instance:
+            return Response(dump(core.specification.environment_type.get_metadata()), media_type=JSON)
+        asked = core.operation(Operation("ask", ("get_metadata", {})), connection, core.context(connection))
+        result = await core.pipeline.run(asked)
+        if result.error is not None:
+            raise result.error
+        return Response(dump(result.value), media_type=JSON)
 
     async def schema(self, request: Request) -> Response:
         """The JSON Schemas of actions, observations and states."""

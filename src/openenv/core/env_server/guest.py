@@ -1,0 +1,256 @@
+"""OpenEnv 0.10's environments as guests of the engine: what each call becomes, and on which thread it runs.
+
+0.10 promised its environments one thread for factory, ``reset``, ``step`` and ``close``, unvalidated keyword arguments,
+no reset unasked, and asynchronous methods on the server's event loop. A guest is a native environment that keeps those
+promises towards the instance that it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+from openenv.core.env_server.interfaces import Environment as CoreEnvironment
+from openenv.core.env_server.interfaces import TaskProvider
+from openenv.core.env_server.mcp_types import CallToolObservation, ListToolsObservation, ToolErrorType
+from openenv.environment import AsyncEnvironment, Environment
+from openenv.errors import (
+    DeadlineExceeded,
+    ExecutionFailed,
+    InvalidArguments,
+    OpenEnvError,
+    ToolFailed,
+    ToolNotFound,
+    Unsupported,
+)
+from openenv.tools import ToolOutcome
+from openenv.types import CallToolAction, ListToolsAction, ToolListing
+
+__all__ = ["Guest", "LoopGuest", "ThreadGuest", "guest_type"]
+
+_QUESTIONS = tuple(name for name in vars(TaskProvider) if not name.startswith("_"))
+
+
+class Guest:
+    """What both kinds of guest have: the instance, and the names that its methods take."""
+
+    make: ClassVar[Callable[[], Any]]
+    """The author's factory."""
+    mode: ClassVar[str] = "simulation"
+    steps_list_tools: ClassVar[bool] = False
+    """Whether the tools are asked for by a step, as where the action type is a tool action and there is no FastMCP server."""
+
+    inner: Any
+    takes_arguments_unchecked: ClassVar[bool] = True
+    auto_reset: ClassVar[bool] = False
+    metadata_by_instance: ClassVar[bool] = True
+
+    def adopt(self, inner: Any) -> None:
+        """Hold the instance that the factory made."""
+        self.inner = inner
+        set_mode = getattr(inner, "set_mode", None)
+        if set_mode is not None:
+            set_mode(self.mode)
+
+    @property
+    def state(self) -> Any:
+        """The instance's own."""
+        return self.inner.state
+
+    def question(self, name: str) -> Callable[..., Any] | None:
+        """The instance's answer to a question about itself or its tasks."""
+        method: Callable[..., Any] | None = getattr(self.inner, name, None)
+        return method
+
+    def tool_action(self, name: str, arguments: Mapping[str, Any]) -> CallToolAction:
+        """A tool call as an action."""
+        self.refuse_without_tools()
+        return CallToolAction(tool_name=name, arguments=dict(arguments))
+
+    def outcome_of(self, action: Any, observation: Any) -> ToolOutcome | None:
+        """What an observation tells of a tool call."""
+        if not isinstance(action, CallToolAction):
+            return None
+        error = getattr(observation, "error", None)
+        value = observation.result if isinstance(observation, CallToolObservation) else observation.model_dump(mode="json")
+        return ToolOutcome(action.tool_name, value=value, error=None if error is None else _typed(error, action.tool_name))
+
+    def arguments_of(self, action: Any) -> Mapping[str, Any]:
+        """The arguments of a tool call."""
+        return getattr(action, "arguments", None) or {}
+
+    def refuse_without_tools(self) -> None:
+        """Raise `Unsupported` when this environment knows no tool calls."""
+        if not self.steps_list_tools and not hasattr(self.inner, "tool_listings"):
+            raise Unsupported("Environment does not support MCP", hint="It has no tools; use step.")
+
+
+class ThreadGuest(Guest, Environment[Any, Any, Any]):
+    """A guest whose methods are synchronous: everything runs on its lane's one thread."""
+
+    affinity = True
+
+    def __init__(self) -> None:
+        self.adopt(type(self).make())
+
+    def reset(self, **kwargs: Any) -> Any:
+        """The instance's reset, with what it names of what was sent."""
+        with _OwnErrors():
+            return self.inner.reset(**taken(self.inner.reset, kwargs))
+
+    def step(self, action: Any, **kwargs: Any) -> Any:
+        """The instance's step."""
+        if not kwargs:
+            with _OwnErrors():
+                return self.inner.step(action)
+        with _OwnErrors():
+            return self.inner.step(action, **taken(self.inner.step, kwargs))
+
+    def tool_listings(self) -> Sequence[ToolListing]:
+        """The tools, asked for by a step."""
+        self.refuse_without_tools()
+        return _listings(self.inner.step(ListToolsAction()))
+
+    def close(self) -> None:
+        """The instance's close."""
+        self.inner.close()
+
+
+class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
+    """A guest with asynchronous methods: those run on the event loop, the others on one thread of the session's own."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="openenv-guest")
+        try:
+            self.adopt(self._thread.submit(type(self).make).result())
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
+        self._reset = self._way_of("reset")
+        self._step = self._way_of("step")
+
+    async def reset(self, **kwargs: Any) -> Any:
+        """The instance's reset, the asynchronous one where it has its own."""
+        await self._connect()
+        with _OwnErrors():
+            return await self._reset(**taken(self._method("reset"), kwargs))
+
+    async def step(self, action: Any, **kwargs: Any) -> Any:
+        """The instance's step, likewise."""
+        await self._connect()
+        with _OwnErrors():
+            return await self._step(action, **(taken(self._method("step"), kwargs) if kwargs else {}))
+
+    async def tool_listings(self) -> Sequence[ToolListing]:
+        """The FastMCP server's tools, or those that a step lists."""
+        self.refuse_without_tools()
+        await self._connect()
+        if hasattr(self.inner, "tool_listings"):
+            listings: Sequence[ToolListing] = await self.inner.tool_listings()
+            return listings
+        return _listings(await self._step(ListToolsAction()))
+
+    def question(self, name: str) -> Callable[..., Any] | None:
+        """As `Guest.question`; what is synchronous runs on the thread."""
+        method = super().question(name)
+        return None if method is None else self._off_the_loop(method)
+
+    async def close(self) -> None:
+        """The instance's close, after its connection to a FastMCP server has ended."""
+        try:
+            if hasattr(self.inner, "disconnect"):
+                await self.inner.disconnect()
+            await self._off_the_loop(self.inner.close)()
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def _connect(self) -> None:
+        if hasattr(self.inner, "connect"):
+            await self.inner.connect()
+
+    def _method(self, verb: str) -> Callable[..., Any]:
+        name = f"{verb}_async" if _is_asynchronous(type(self.inner), verb) else verb
+        method: Callable[..., Any] = getattr(self.inner, name)
+        return method
+
+    def _way_of(self, verb: str) -> Callable[..., Awaitable[Any]]:
+        return self._off_the_loop(self._method(verb))
+
+    def _off_the_loop(self, method: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        """The method as it is when it is a coroutine's, else run on the thread."""
+        if inspect.iscoroutinefunction(method):
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            loop = asyncio.get_running_loop()
+            outcome = await loop.run_in_executor(self._thread, functools.partial(method, *args, **kwargs))
+            return await outcome if inspect.isawaitable(outcome) else outcome
+
+        return call
+
+
+def guest_type(factory: Callable[[], Any], inner_type: type, *, mode: str, steps_list_tools: bool) -> type[Any]:
+    """The native class for what a 0.10 factory makes."""
+    asynchronous = any(_is_asynchronous(inner_type, verb) for verb in ("reset", "step"))
+    coroutines = any(inspect.iscoroutinefunction(getattr(inner_type, name, None)) for name in (*_QUESTIONS, "reset", "step"))
+    unknown = inner_type is object
+    base = LoopGuest if asynchronous or coroutines or unknown or hasattr(inner_type, "tool_listings") else ThreadGuest
+    known = {"make": staticmethod(factory), "mode": mode, "steps_list_tools": steps_list_tools, "__doc__": inner_type.__doc__}
+    return type(inner_type.__name__, (base,), known)
+
+
+def taken(method: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What a method takes of what was sent: everything with ``**kwargs``, else what it names."""
+    names = _names_of(getattr(method, "__func__", method))
+    return {key: value for key, value in arguments.items() if names is None or key in names}
+
+
+@functools.lru_cache(maxsize=512)
+def _names_of(function: Callable[..., Any]) -> frozenset[str] | None:
+    parameters = inspect.signature(function).parameters.values()
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return None
+    return frozenset(one.name for one in parameters if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD))
+
+
+def _is_asynchronous(inner_type: type, verb: str) -> bool:
+    """Whether the class has its own ``reset_async`` or ``step_async``, and no later ``reset`` or ``step`` in its line."""
+    name = f"{verb}_async"
+    own = getattr(inner_type, name, None)
+    if own is None or own is getattr(CoreEnvironment, name):
+        return False
+    line = inner_type.__mro__
+    written = {one: next((at for at, base in enumerate(line) if one in vars(base)), len(line)) for one in (verb, name)}
+    return written[name] <= written[verb]
+
+
+def _listings(observation: Any) -> Sequence[ToolListing]:
+    tools = observation.tools if isinstance(observation, ListToolsObservation) or hasattr(observation, "tools") else []
+    return [ToolListing(one.name, one.description, one.input_schema, annotations={}) for one in tools]
+
+
+def _typed(error: Any, tool: str) -> OpenEnvError:
+    """An observation's tool error as one of the project's."""
+    kind, message = getattr(error, "error_type", None), str(getattr(error, "message", error))
+    if kind == ToolErrorType.TOOL_NOT_FOUND:
+        return ToolNotFound(message, field="tool_name", hint="List the tools to see their names.")
+    if kind == ToolErrorType.INVALID_ARGS:
+        return ToolFailed(message, code=InvalidArguments.code)
+    if kind == ToolErrorType.TIMEOUT:
+        return ToolFailed(message, code=DeadlineExceeded.code)
+    return ToolFailed(message, code=ExecutionFailed.code)
+
+
+class _OwnErrors:
+    """What a 0.10 environment raises is an ``EXECUTION_ERROR`` whatever its class, those of this project included."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OpenEnvError) and not isinstance(error, ExecutionFailed):
+            raise ExecutionFailed(str(error)) from error

@@ -1,0 +1,302 @@
+"""The web page of ``ENABLE_WEB_INTERFACE``: a plain one, over one environment that all its visitors share."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from openenv.core.env_server.guest import LoopGuest
+from openenv.core.env_server.http_server import create_fastapi_app
+from openenv.core.env_server.serialization import deserialize_action_with_preprocessing, serialize_observation
+from openenv.core.env_server.types import Action, EnvironmentMetadata, Observation
+from openenv.errors import ExecutionFailed, ValidationFailed
+from openenv.protocol.json import dump, parse
+from openenv.server.http import JSON, read_body
+
+__all__ = [
+    "ActionLog",
+    "EpisodeState",
+    "WebInterfaceManager",
+    "create_web_interface_app",
+    "get_quick_start_markdown",
+    "load_environment_metadata",
+]
+
+_LIMIT = 1024 * 1024
+_STRICT = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class ActionLog(BaseModel):
+    """One step that was taken on the page."""
+
+    model_config = _STRICT
+
+    timestamp: str
+    action: dict[str, Any]
+    observation: dict[str, Any]
+    reward: float | None = None
+    done: bool
+    step_count: int
+
+
+class EpisodeState(BaseModel):
+    """What the page shows."""
+
+    model_config = _STRICT
+
+    episode_id: str | None = None
+    step_count: int
+    current_observation: dict[str, Any] | None = None
+    action_logs: list[ActionLog] = Field(default_factory=list)
+    is_reset: bool = True
+
+
+class WebInterfaceManager:
+    """Plays one environment for the page, one call at a time, and tells every open page of each change."""
+
+    MAX_ACTION_LOGS = 1000
+
+    def __init__(
+        self,
+        env: Any,
+        action_cls: type[Action],
+        observation_cls: type[Observation],
+        metadata: EnvironmentMetadata | None = None,
+    ) -> None:
+        self.env = env
+        self.action_cls = action_cls
+        self.observation_cls = observation_cls
+        self.metadata = metadata or load_environment_metadata(env)
+        self.episode_state = EpisodeState(step_count=0)
+        self.connected_clients: list[WebSocket] = []
+        self._guest = type("WebGuest", (LoopGuest,), {"make": staticmethod(lambda: env)})()
+        self._turn = asyncio.Lock()
+
+    async def connect_websocket(self, websocket: WebSocket) -> None:
+        """A page that wants to be told."""
+        await websocket.accept()
+        self.connected_clients.append(websocket)
+        await self._send_state_update()
+
+    async def disconnect_websocket(self, websocket: WebSocket) -> None:
+        """It has gone."""
+        if websocket in self.connected_clients:
+            self.connected_clients.remove(websocket)
+
+    async def reset_environment(self, reset_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Begin an episode; the answer is a ``/ws`` frame's ``data``."""
+        async with self._turn:
+            seen = serialize_observation(await self._guest.reset(**(reset_kwargs or {})))
+            self._note(seen, is_reset=True)
+            self.episode_state.action_logs = []
+        await self._send_state_update()
+        return seen
+
+    async def step_environment(self, action_data: dict[str, Any]) -> dict[str, Any]:
+        """Do one action, given as JSON or as a form sends it."""
+        action = deserialize_action_with_preprocessing(action_data, self.action_cls)
+        async with self._turn:
+            seen = serialize_observation(await self._guest.step(action))
+            self._note(seen, is_reset=False)
+            reward = seen["reward"]
+            entry = ActionLog(
+                timestamp=datetime.now(UTC).isoformat(),
+                action=action.model_dump(mode="json"),
+                observation=seen["observation"],
+                reward=None if reward is None else float(reward),
+                done=seen["done"],
+                step_count=self.episode_state.step_count,
+            )
+            self.episode_state.action_logs = [*self.episode_state.action_logs, entry][-self.MAX_ACTION_LOGS :]
+        await self._send_state_update()
+        return seen
+
+    def get_state(self) -> dict[str, Any]:
+        """The environment's own state."""
+        state = self._guest.state
+        shown: dict[str, Any] = state.model_dump() if isinstance(state, BaseModel) else dict(state)
+        return shown
+
+    def _note(self, seen: dict[str, Any], *, is_reset: bool) -> None:
+        state = self.get_state()
+        self.episode_state.episode_id = state.get("episode_id")
+        self.episode_state.step_count = state.get("step_count", 0)
+        self.episode_state.current_observation = seen["observation"]
+        self.episode_state.is_reset = is_reset
+
+    async def _send_state_update(self) -> None:
+        update = {"type": "state_update", "episode_state": self.episode_state.model_dump(mode="json")}
+        for page in list(self.connected_clients):
+            try:
+                await page.send_json(update)
+            except (RuntimeError, WebSocketDisconnect):
+                await self.disconnect_websocket(page)
+
+
+class WebRoutes:
+    """``/web`` and what it needs; the environment is made with the first request that needs it."""
+
+    def __init__(
+        self, env: Callable[[], Any], action_cls: type[Action], observation_cls: type[Observation], name: str, title: str
+    ) -> None:
+        self._env = env
+        self._action_cls = action_cls
+        self._observation_cls = observation_cls
+        self._name = name
+        self._title = title
+        self._manager: WebInterfaceManager | None = None
+        self._making = asyncio.Lock()
+
+    def register(self, app: FastAPI) -> None:
+        """Add every route."""
+        for path in ("/", "/web"):
+            app.add_api_route(path, self.to_page, methods=["GET"], include_in_schema=False)
+        app.add_api_route("/web/", self.page, methods=["GET"], include_in_schema=False)
+        app.add_api_route("/web/metadata", self.metadata, methods=["GET"], tags=["Web"])
+        app.add_api_route("/web/state", self.state, methods=["GET"], tags=["Web"])
+        app.add_api_route("/web/reset", self.reset, methods=["POST"], tags=["Web"])
+        app.add_api_route("/web/step", self.step, methods=["POST"], tags=["Web"])
+        app.add_api_websocket_route("/ws/ui", self.updates)
+
+    async def manager(self) -> WebInterfaceManager:
+        """The one environment of the page."""
+        async with self._making:
+            if self._manager is None:
+                made = await asyncio.to_thread(self._env)
+                metadata = load_environment_metadata(made, self._name)
+                self._manager = WebInterfaceManager(made, self._action_cls, self._observation_cls, metadata)
+            return self._manager
+
+    async def to_page(self) -> Response:
+        """To the page."""
+        return RedirectResponse("/web/", status_code=307)
+
+    async def page(self) -> Response:
+        """The page: the last observation, a box for an action, a button for each verb."""
+        schema = json.dumps(self._action_cls.model_json_schema(), indent=2)
+        return HTMLResponse(_PAGE.format(title=html.escape(self._title), schema=html.escape(schema)))
+
+    async def metadata(self) -> Response:
+        """What the environment is."""
+        return Response(dump((await self.manager()).metadata), media_type=JSON)
+
+    async def state(self) -> Response:
+        """Where the page's episode stands."""
+        manager = await self.manager()
+        try:
+            return Response(dump(manager.get_state()), media_type=JSON)
+        except RuntimeError as error:
+            return Response(dump({"detail": str(error)}), status_code=409, media_type=JSON)
+
+    async def reset(self, request: Request) -> Response:
+        """Begin the page's next episode."""
+        body = await _object(request)
+        return Response(dump(await (await self.manager()).reset_environment(body)), media_type=JSON)
+
+    async def step(self, request: Request) -> Response:
+        """Do one action: ``{"action": {…}}``, or ``{"message": text}`` for actions that are one."""
+        body = await _object(request)
+        action = body.get("action", {"message": body["message"]} if "message" in body else None)
+        if not isinstance(action, dict):
+            raise ValidationFailed("the body has no 'action' object", field="action", example={"action": {}})
+        try:
+            return Response(dump(await (await self.manager()).step_environment(action)), media_type=JSON)
+        except ValueError as error:
+            raise ExecutionFailed(f"the action was not taken: {error}") from error
+
+    async def updates(self, websocket: WebSocket) -> None:
+        """Tells a page of every change, for as long as it is open."""
+        manager = await self.manager()
+        await manager.connect_websocket(websocket)
+        try:
+            while True:
+                await websocket.receive_text()
+        except WebSocketDisconnect:
+            await manager.disconnect_websocket(websocket)
+
+
+def create_web_interface_app(
+    env: Callable[[], Any],
+    action_cls: type[Action],
+    observation_cls: type[Observation],
+    env_name: str | None = None,
+    max_concurrent_envs: int | None = None,
+    concurrency_config: Any | None = None,
+    gradio_builder: Callable[..., Any] | None = None,
+    custom_tab_name: str = "Custom",
+    custom_tab_primary: bool = False,
+    show_default_tab: bool = True,
+    title_override: str | None = None,
+    **known: Any,
+) -> FastAPI:
+    """`create_fastapi_app` with the page at ``/web``. The Gradio arguments are taken and not used."""
+    app = create_fastapi_app(
+        env, action_cls, observation_cls, max_concurrent_envs, concurrency_config, env_name, **known
+    )
+    name = app.state.openenv.specification.name
+    WebRoutes(env, action_cls, observation_cls, name, title_override or name).register(app)
+    return app
+
+
+def load_environment_metadata(env: Any, env_name: str | None = None) -> EnvironmentMetadata:
+    """What an environment, or its class, says of itself."""
+    given = getattr(env, "get_metadata", None)
+    if given is not None and not isinstance(env, type):
+        found: EnvironmentMetadata = given()
+        return found
+    name = env_name or getattr(env, "__name__", None) or type(env).__name__
+    return EnvironmentMetadata(name=name, description=f"{name} environment", version="1.0.0")
+
+
+def get_quick_start_markdown(
+    metadata: EnvironmentMetadata | None, action_cls: type[Action], observation_cls: type[Observation]
+) -> str:
+    """A few lines of Markdown that show a client of this environment."""
+    name = metadata.name if metadata else "environment"
+    return (
+        f"### {name}\n\n```python\nfrom openenv.core import GenericEnvClient\n\n"
+        'with GenericEnvClient(base_url="http://localhost:8000").sync() as client:\n'
+        f"    client.reset()\n    client.step({{...}})  # {action_cls.__name__} in, {observation_cls.__name__} out\n```\n"
+    )
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    raw = await read_body(request, _LIMIT)
+    body = parse(raw) if raw.strip() else {}
+    if not isinstance(body, dict):
+        raise ValidationFailed("the body is not a JSON object", example={})
+    return body
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui; max-width: 50em; margin: 2em auto; padding: 0 1em; }}
+pre, textarea {{ width: 100%; box-sizing: border-box; }}
+</style>
+<h1>{title}</h1>
+<p><button id="reset">Reset</button> <button id="step">Step</button> <button id="state">State</button></p>
+<textarea id="action" rows="4" aria-label="The action as JSON">{{}}</textarea>
+<pre id="answer">Reset to begin.</pre>
+<details><summary>What an action looks like</summary><pre>{schema}</pre></details>
+<script>
+const answer = document.getElementById("answer");
+async function ask(path, body) {{
+  const how = body === undefined ? {{}} : {{method: "POST", headers: {{"content-type": "application/json"}}, body}};
+  const reply = await fetch(path, how);
+  answer.textContent = JSON.stringify(await reply.json(), null, 2);
+}}
+document.getElementById("reset").onclick = () => ask("reset", "{{}}");
+document.getElementById("state").onclick = () => ask("state");
+document.getElementById("step").onclick = () =>
+  ask("step", `{{"action": ${{document.getElementById("action").value}}}}`);
+</script></html>
+"""

@@ -1,0 +1,51 @@
+"""The older import path of `openenv.core`: the same names, the same modules, and a warning."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import openenv.core
+from openenv.core import __all__ as __all__
+
+warnings.warn("openenv_core is deprecated; import from openenv.core instead.", DeprecationWarning, stacklevel=2)
+
+_OLD, _NEW = "openenv_core.", "openenv.core."
+
+
+class _SameModule(MetaPathFinder, Loader):
+    """Finds ``openenv_core.x`` as ``openenv.core.x``: one module under two names, so that its classes are the same."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if not name.startswith(_OLD):
+            return None
+        try:
+            importlib.import_module(_NEW + name.removeprefix(_OLD))
+        except ModuleNotFoundError:
+            return None
+        return ModuleSpec(name, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = sys.modules[_NEW + spec.name.removeprefix(_OLD)]
+        self._own = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._own  # the import system wrote the alias's over it
+
+
+sys.meta_path.append(_SameModule())
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(openenv.core, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
