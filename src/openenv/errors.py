@@ -11,7 +11,8 @@
     ├── ToolFailed                      (the tool's own)     a tool that says no: its code, field, hint, example
     ├── Unsupported                     UNSUPPORTED          the environment cannot do this at all
     ├── ExecutionFailed                 EXECUTION_ERROR      the environment raised
-    │   └── LaneLost                    LANE_LOST            its thread hung past the limit; the world is gone
+    │   ├── LaneLost                    LANE_LOST            its thread hung past the limit; the world is gone
+    │   └── ToolServerFailed            TOOL_SERVER_FAILED   the MCP server behind it ended, or is of no use
     ├── CapacityReached                 CAPACITY_REACHED     no slot free; comes with a retry hint
     │   └── Overloaded                  OVERLOADED           a queue or a pool is full
     ├── ShuttingDown                    SHUTTING_DOWN        the server drains; comes with a retry hint
@@ -139,6 +140,13 @@ class LaneLost(ExecutionFailed):
     """The environment's thread did not come back within the hang limit: its world is lost."""
 
     code = "LANE_LOST"
+
+
+class ToolServerFailed(ExecutionFailed):
+    """The MCP server that an environment is made of ended, cannot be reached, or breaks a bound. ``reset`` starts it anew."""
+
+    code = "TOOL_SERVER_FAILED"
+    http_status = 502
 
 
 class CapacityReached(OpenEnvError):

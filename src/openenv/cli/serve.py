@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from openenv.cli.installed import load_app
+from openenv.cli.remote import remote_app
+from openenv.errors import ConfigurationError
 
 
 def serve(
-    environment: Annotated[str, typer.Argument(help="An installed environment's name, its folder, or module:attribute.")],
+    environment: Annotated[
+        str | None, typer.Argument(help="An installed environment's name, its folder, or module:attribute.")
+    ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
     log_level: Annotated[str, typer.Option(help="uvicorn's log level.")] = "warning",
@@ -19,6 +23,12 @@ def serve(
         list[str] | None, typer.Option(help="A host name that browsers and MCP clients may ask for; * is any.")
     ] = None,
     allow_origin: Annotated[list[str] | None, typer.Option(help="An origin whose pages may ask, as in https://name.")] = None,
+    mcp: Annotated[
+        str | None, typer.Option(metavar="URL|COMMAND", help="Make the environment of this MCP server's tools.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="With --mcp: the environment's name, where not the server's own.")] = None,
+    mcp_env: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A variable that COMMAND gets too.")] = None,
+    mcp_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a tool of --mcp may take.")] = 60.0,
 ) -> None:
     """Serve an environment over WebSocket, HTTP and MCP until a signal ends it.
 
@@ -29,11 +39,18 @@ def serve(
         openenv serve ./my_env --port 9000
 
         openenv serve my_env.server.app:app --host 0.0.0.0
+
+        openenv serve --mcp "npx -y @modelcontextprotocol/server-everything" --name everything
     """
     from openenv.server import serve as run
     from openenv.server.guard import Guard
 
-    app = load_app(environment)
+    if mcp is not None and environment is None:
+        app = remote_app(mcp, name=name, env=mcp_env or (), timeout_s=mcp_timeout)
+    elif environment is not None and mcp is None:
+        app = load_app(environment)
+    else:
+        raise ConfigurationError("serve takes an environment or --mcp, and one of the two", hint="openenv serve --help")
     if allow_host or allow_origin:
         guard = app.state.openenv.guard
         app.state.openenv.guard = Guard.of([*guard.hosts, *(allow_host or ())], [*guard.origins, *(allow_origin or ())])

@@ -27,7 +27,7 @@ INFRASTRUCTURE_CODES = frozenset(
 )
 """Errors of what carries the calls."""
 
-ENVIRONMENT_CODES = frozenset({"EXECUTION_ERROR", "FACTORY_ERROR", "LANE_LOST"})
+ENVIRONMENT_CODES = frozenset({"EXECUTION_ERROR", "FACTORY_ERROR", "LANE_LOST", "TOOL_SERVER_FAILED"})
 """Errors that say that the environment itself broke: it raised what it did not mean to raise."""
 
 

@@ -65,7 +65,7 @@ class ToolEnvironment(Environment[ActionT, ObservationT, StateT]):
     def step(self, action: ActionT, context: Context) -> ObservationT:
         """List the tools, or call one."""
         if isinstance(action, ListToolsAction):
-            seen: Observation = ListToolsObservation(tools=[_as_tool(listing) for listing in self.tool_listings()])
+            seen: Observation = ListToolsObservation(tools=[as_tool(listing) for listing in self.tool_listings()])
             return seen  # type: ignore[return-value]
         if isinstance(action, CallToolAction):
             outcome = self.call_tool(action.tool_name, action.arguments, context)
@@ -104,8 +104,13 @@ class ToolEnvironment(Environment[ActionT, ObservationT, StateT]):
         return getattr(action, "arguments", None) or {}
 
 
-def _as_tool(listing: ToolListing) -> Tool:
+def as_tool(listing: ToolListing) -> Tool:
+    """A listed tool as an observation carries it."""
     return Tool(name=listing.name, description=listing.description, input_schema=listing.input_schema)
+
+
+TOOL_TIMEOUT = "TOOL_TIMEOUT"
+"""The code of a tool that did not answer in time."""
 
 
 def tool_error(error: OpenEnvError) -> ToolError:
@@ -115,19 +120,24 @@ def tool_error(error: OpenEnvError) -> ToolError:
         kind = "tool_not_found"
     elif isinstance(error, InvalidArguments):
         kind = "invalid_args"
+    elif error.code == TOOL_TIMEOUT:
+        kind = "timeout"
     return ToolError.model_validate({"error_type": kind} | to_jsonable_python(error.body()))
 
 
 def outcome_from(tools: ToolRegistry, name: str, value: Any, error: ToolError | None) -> ToolOutcome:
     """Rebuild an outcome from what an observation carries."""
     found = tools.find(name)
-    outcome = ToolOutcome(name, value=value, read_only=found.read_only if found else False)
-    if error is not None:
-        known = dict(error.__pydantic_extra__ or {})
-        code = known.pop("code", None)
-        failed: OpenEnvError = ToolFailed(error.message, code=code) if code else ExecutionFailed(error.message)
-        failed.field, failed.hint, failed.example = known.pop("field", None), known.pop("hint", None), known.pop("example", None)
-        failed.errors = known.pop("errors", None)
-        failed.details = known
-        outcome.error = failed
-    return outcome
+    failed = None if error is None else error_from(error)
+    return ToolOutcome(name, value=value, error=failed, read_only=found.read_only if found else False)
+
+
+def error_from(error: ToolError) -> OpenEnvError:
+    """The exception again that `tool_error` has written down."""
+    known = dict(error.__pydantic_extra__ or {})
+    code = known.pop("code", None)
+    failed: OpenEnvError = ToolFailed(error.message, code=code) if code else ExecutionFailed(error.message)
+    failed.field, failed.hint, failed.example = known.pop("field", None), known.pop("hint", None), known.pop("example", None)
+    failed.errors = known.pop("errors", None)
+    failed.details = known
+    return failed
