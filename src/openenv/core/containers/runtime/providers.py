@@ -153,7 +153,6 @@ class LocalDockerProvider(_Docker):
     def start_container(self, image: str, port: int | None = None, env_vars: dict[str, str] | None = None, **kwargs: Any) -> str:
         """Start a container. ``kwargs`` are taken, as in 0.10, and mean nothing here."""
         self.stop_container()
-        port = free_port() if port is None else port
         name = _name_for(image)
         self._container = name
         try:
@@ -163,15 +162,16 @@ class LocalDockerProvider(_Docker):
                 "--name",
                 name,
                 "--publish",
-                f"127.0.0.1:{port}:{CONTAINER_PORT}",
+                f"127.0.0.1:{port or ''}:{CONTAINER_PORT}",
                 *_environment(env_vars),
                 image,
                 timeout_s=_RUN_TIMEOUT_S,
             )
+            published = self._run("port", name, f"{CONTAINER_PORT}/tcp").splitlines()[0]
         except BaseException:
             self.stop_container()
             raise
-        return f"http://127.0.0.1:{port}"
+        return f"http://{published}"
 
     def stop_container(self) -> None:
         """Stop the container within ten seconds, and remove it."""

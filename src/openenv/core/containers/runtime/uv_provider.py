@@ -25,7 +25,7 @@ class UVProvider(RuntimeProvider):
     """``uv run`` of an environment's project: its dependencies in an environment of its own, its app under uvicorn.
 
     Args:
-        project_path: The project's folder, or ``git+URL`` of its repository, cloned into a folder that `stop` removes.
+        project_path: The project's folder, or ``git+URL`` of its repository, which `start` clones and `stop` removes.
         app: The application, as ``module:attribute``.
         host: The address to listen on.
         reload: Start again whenever a file changes.
@@ -33,7 +33,7 @@ class UVProvider(RuntimeProvider):
         context_timeout_s: Seconds that the server may take to be healthy, as a context manager and by default.
 
     Raises:
-        RuntimeError: ``uv`` is not installed, or the repository cannot be cloned.
+        RuntimeError: ``uv`` is not installed.
         ValueError: The folder has no ``pyproject.toml``.
     """
 
@@ -51,12 +51,10 @@ class UVProvider(RuntimeProvider):
         if uv is None:
             raise MissingProgram("uv is not installed", hint="Install it (pip install uv), or give base_url of a server.")
         self._uv = uv
-        self._clone: tempfile.TemporaryDirectory[str] | None = None
         self.project_path = project_path
-        if project_path.startswith(_GIT_PREFIX):
-            self.project_path = self._cloned(project_path, context_timeout_s)
-        if not (Path(self.project_path) / "pyproject.toml").is_file():
-            raise ValueError(f"{self.project_path} has no pyproject.toml: name the folder of an environment's project")
+        self._clone: tempfile.TemporaryDirectory[str] | None = None
+        if not project_path.startswith(_GIT_PREFIX):
+            _check_project(project_path)
         self.app = app
         self.host = host
         self.reload = reload
@@ -81,20 +79,24 @@ class UVProvider(RuntimeProvider):
         """Start the server and return its base URL; see `wait_for_ready`.
 
         Raises:
-            RuntimeError: It runs already.
+            RuntimeError: It runs already, or the repository cannot be cloned.
+            ValueError: The repository has no ``pyproject.toml``.
         """
         if self._process is not None and self._process.poll() is None:
             raise ProviderError(f"The server runs already, at {self._url}", hint="Call stop() first.")
         port = free_port() if port is None else port
+        folder = self.project_path
+        if folder.startswith(_GIT_PREFIX):
+            folder = self._cloned()
         # The options of `uv run` come before the program, whose own follow it.
-        command = [self._uv, "run", "--isolated", "--project", self.project_path, "--", "uvicorn", self.app]
+        command = [self._uv, "run", "--isolated", "--project", folder, "--", "uvicorn", self.app]
         command += ["--host", self.host, "--port", str(port), "--workers", str(workers)]
         if self.reload:
             command.append("--reload")
         self._log = tempfile.TemporaryFile(prefix="openenv-uv-")  # noqa: SIM115 - it lives as long as the process
         self._process = subprocess.Popen(
             command,
-            cwd=self.project_path,
+            cwd=folder,
             env={**os.environ, **self.env_vars, **(env_vars or {})},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -127,7 +129,7 @@ class UVProvider(RuntimeProvider):
         if self._log is not None:
             self._log.close()
             self._log = None
-        if self._clone is not None and process is not None:
+        if self._clone is not None:
             self._clone.cleanup()
             self._clone = None
 
@@ -148,24 +150,40 @@ class UVProvider(RuntimeProvider):
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         return " | ".join(line.strip() for line in lines[-5:] if line.strip())
 
-    def _cloned(self, address: str, timeout_s: float) -> str:
+    def _cloned(self) -> str:
+        """The folder into which the repository is cloned."""
         if shutil.which("git") is None:
             raise MissingProgram("git is not installed", hint="Clone the project by other means and give its folder.")
-        url, _, revision = address.removeprefix(_GIT_PREFIX).partition("#")
+        if self._clone is not None:
+            self._clone.cleanup()
         self._clone = tempfile.TemporaryDirectory(prefix="openenv-project-")
-        command = ["git", "clone", "--depth", "1", *(["--branch", revision] if revision else []), "--", url, self._clone.name]
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False,
-                env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise ProviderError(
-                f"git did not clone {url} within {timeout_s:g} s", hint="context_timeout_s sets the limit."
-            ) from None
-        if done.returncode != 0:
-            raise ProviderError(f"git cannot clone {url}: {done.stderr.strip()}")
+            _clone(self.project_path.removeprefix(_GIT_PREFIX), self._clone.name, self.context_timeout_s)
+            _check_project(self._clone.name)
+        except BaseException:
+            self._clone.cleanup()
+            self._clone = None
+            raise
         return self._clone.name
+
+
+def _check_project(folder: str) -> None:
+    if not (Path(folder) / "pyproject.toml").is_file():
+        raise ValueError(f"{folder} has no pyproject.toml: name the folder of an environment's project")
+
+
+def _clone(address: str, folder: str, timeout_s: float) -> None:
+    url, _, revision = address.partition("#")
+    command = ["git", "clone", "--quiet", "--depth", "1", *(["--branch", revision] if revision else []), "--", url, folder]
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        raise ProviderError(f"git did not clone {url} within {timeout_s:g} s", hint="context_timeout_s sets the limit.") from None
+    if done.returncode != 0:
+        raise ProviderError(f"git cannot clone {url}: {done.stderr.strip()}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

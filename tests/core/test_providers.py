@@ -1,0 +1,348 @@
+"""Providers: real containers where Docker runs, real processes by uv, and clouds that say what they lack."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import textwrap
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openenv import errors
+from openenv.core.containers.runtime import (
+    ContainerProvider,
+    KubernetesProvider,
+    LocalDockerProvider,
+    RuntimeProvider,
+    UVProvider,
+)
+from openenv.core.containers.runtime._cloud import CloudProvider
+from openenv.core.containers.runtime.aca_provider import ACASandboxProvider
+from openenv.core.containers.runtime.daytona_provider import DaytonaProvider
+from openenv.core.containers.runtime.hf_sandbox_provider import HFSandboxProvider
+from openenv.core.containers.runtime.modal_provider import ModalProvider
+from openenv.core.containers.runtime.novita_provider import NovitaSandboxProvider
+from openenv.core.containers.runtime.providers import DockerSwarmProvider
+from openenv.core.generic_client import GenericEnvClient
+
+IMAGE = "openenv-test-healthy:latest"
+
+# A container's first process hears SIGTERM only where it has asked for it.
+SERVER = "trap 'exit 0' TERM; /bin/busybox httpd -f -vv -p 8000 -h /www & wait"
+
+
+def docker(*arguments: str, **options: Any) -> str:
+    """What ``docker ARGUMENTS…`` writes."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, timeout=60, check=True, **options)
+    return done.stdout.decode().strip()
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    """An image of a few files whose server answers ``GET /health``."""
+    try:
+        docker("version", "--format", "{{.Server.Version}}")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no Docker daemon: `docker version` fails; start one, and set DOCKER_HOST where it is not the default")
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.skip("no busybox to make an image of: apt-get install busybox-static")
+    docker("import", "--change", f"CMD {json.dumps(['/bin/busybox', 'sh', '-c', SERVER])}", "-", IMAGE, input=_root(busybox))
+    yield IMAGE
+    docker("rmi", "--force", IMAGE)
+
+
+def _root(busybox: str) -> bytes:
+    archive = BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(busybox, "bin/busybox", filter=lambda entry: entry.replace(mode=0o755))
+        health = tarfile.TarInfo("www/health")
+        body = b'{"status":"healthy"}'
+        health.size = len(body)
+        tar.addfile(health, BytesIO(body))
+    return archive.getvalue()
+
+
+def containers(*names: str) -> list[str]:
+    """Of these containers, those that there are, running or not."""
+    there = docker("ps", "--all", "--format", "{{.Names}}").splitlines()
+    return [name for name in names if name in there]
+
+
+def container_of(url: str) -> str:
+    """The name of the container whose server is at this URL."""
+    port = url.rpartition(":")[2]
+    return docker("ps", "--filter", f"publish={port}", "--format", "{{.Names}}")
+
+
+@pytest.mark.timeout(90)
+def test_a_container(image: str) -> None:
+    with LocalDockerProvider() as provider:
+        url = provider.start_container(image, env_vars={"GREETING": "hello you"}, anything="is taken")
+        name = container_of(url)
+        provider.wait_for_ready(url)
+        assert url.startswith("http://127.0.0.1:")
+        inspected = json.loads(docker("inspect", name))[0]
+        assert "GREETING=hello you" in inspected["Config"]["Env"]
+        assert inspected["HostConfig"]["PortBindings"]["8000/tcp"][0]["HostIp"] == "127.0.0.1"
+        again = provider.start_container(image)
+        assert containers(name) == [], "one provider has one container"
+        other = container_of(again)
+    assert containers(other) == []
+    provider.stop_container()
+
+
+@pytest.mark.timeout(90)
+def test_a_container_at_a_given_port(image: str, free_port: int) -> None:
+    provider = LocalDockerProvider()
+    assert provider.start_container(image, port=free_port) == f"http://127.0.0.1:{free_port}"
+    name = container_of(f"http://127.0.0.1:{free_port}")
+    docker("rm", "--force", name)
+    provider.stop_container()
+
+
+@pytest.mark.timeout(90)
+async def test_a_client_with_a_container_of_its_own(image: str) -> None:
+    client = await GenericEnvClient.from_docker_image(image)
+    assert client.base_url is not None
+    name = container_of(client.base_url)
+    assert containers(name) == [name]
+    await client.close()
+    assert containers(name) == []
+
+
+@pytest.mark.timeout(90)
+def test_a_container_that_is_never_healthy(image: str) -> None:
+    provider = LocalDockerProvider()
+    url = provider.start_container(image)
+    docker("exec", container_of(url), "/bin/busybox", "rm", "/www/health")
+    with pytest.raises(TimeoutError, match=r"not healthy within 0\.5 s; it said: .*/health"):
+        provider.wait_for_ready(url, timeout_s=0.5)
+    provider.close()
+
+
+@pytest.mark.timeout(90)
+def test_an_image_that_is_not_there(image: str) -> None:
+    with pytest.raises(RuntimeError, match="docker run failed") as caught:
+        LocalDockerProvider().start_container("127.0.0.1:1/nosuch:1")
+    assert isinstance(caught.value, errors.OpenEnvError)
+
+
+@pytest.mark.timeout(90)
+def test_a_swarm_service(image: str) -> None:
+    if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "active":
+        pytest.skip("this Docker is in no swarm: docker swarm init --advertise-addr 127.0.0.1")
+    provider = DockerSwarmProvider()
+    with pytest.raises(ValueError, match="knows no replica:"):
+        provider.start_container(image, replica=1)
+    url = provider.start_container(
+        image,
+        env_vars={"A": "b"},
+        cpu_limit="0.5",
+        memory_limit="64m",
+        labels={"who": "test"},
+        constraints=["node.role==manager"],
+    )
+    name = docker("service", "ls", "--filter", "label=who=test", "--format", "{{.Name}}")
+    specification = json.loads(docker("service", "inspect", name))[0]["Spec"]
+    task = specification["TaskTemplate"]
+    assert specification["Mode"]["Replicated"]["Replicas"] == 2
+    assert task["ContainerSpec"]["Env"] == ["A=b"]
+    assert task["Resources"]["Limits"] == {"NanoCPUs": 500_000_000, "MemoryBytes": 64 * 2**20}
+    assert task["Placement"]["Constraints"] == ["node.role==manager"]
+    assert specification["EndpointSpec"]["Ports"][0]["PublishedPort"] == int(url.rpartition(":")[2])
+    provider.stop_container()
+    assert docker("service", "ls", "--filter", "label=who=test", "--quiet") == ""
+
+
+@pytest.mark.parametrize("provider", [LocalDockerProvider, DockerSwarmProvider])
+def test_without_docker(provider: Callable[[], ContainerProvider], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="docker is not installed") as caught:
+        provider()
+    assert isinstance(caught.value, errors.ConfigurationError)
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="no docker command: apt-get install docker.io")
+def test_without_a_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with pytest.raises(RuntimeError, match="No Docker daemon answers"):
+        LocalDockerProvider()
+
+
+def test_kubernetes_is_a_name_only() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        KubernetesProvider()  # type: ignore[abstract]
+    assert issubclass(KubernetesProvider, ContainerProvider)
+
+
+# Processes.
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a small application, whose server comes from the environment that runs the tests."""
+    folder = tmp_path / "project"
+    (folder / "server").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text('[project]\nname = "small"\nversion = "1"\n[tool.uv]\npackage = false\n')
+    (folder / "server" / "app.py").write_text(
+        textwrap.dedent("""
+        import os
+
+        async def app(scope, receive, send):
+            if scope["type"] == "lifespan":
+                return
+            body = os.environ.get("GREETING", "none").encode()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": body})
+        """)
+    )
+    return folder
+
+
+@pytest.fixture
+def with_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``uvicorn`` be found where this Python's programs are; nothing is downloaded."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("UV_PYTHON", sys.executable)
+    monkeypatch.setenv("UV_OFFLINE", "1")
+
+
+def said_by(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        text: str = response.read().decode()
+    return text
+
+
+@pytest.mark.timeout(90)
+def test_a_process(project: Path, with_tools: None) -> None:
+    provider = UVProvider(project_path=str(project), host="127.0.0.1", env_vars={"GREETING": "hello"})
+    with pytest.raises(RuntimeError, match="not started"):
+        provider.base_url  # noqa: B018
+    with provider as entered:
+        assert entered is provider
+        assert said_by(provider.base_url) == "hello"
+        with pytest.raises(RuntimeError, match="runs already"):
+            provider.start()
+        url = provider.base_url
+    assert gone(url)
+    url = provider.start(env_vars={"GREETING": "again"}, anything="is taken")
+    provider.wait_for_ready(30)
+    assert said_by(url) == "again"
+    provider.stop()
+    provider.stop()
+    assert gone(url)
+
+
+def gone(url: str) -> bool:
+    try:
+        said_by(url)
+    except OSError:
+        return True
+    return False
+
+
+@pytest.mark.timeout(90)
+def test_a_process_of_a_cloned_project(project: Path, with_tools: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("no git: apt-get install git")
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "test")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@example.org")
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "all"]):
+        subprocess.run(["git", *command], cwd=project, check=True, timeout=20)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "clones"))
+    (tmp_path / "clones").mkdir()
+    with UVProvider(project_path=f"git+file://{project}", host="127.0.0.1") as provider:
+        assert said_by(provider.base_url) == "none"
+        assert len(list((tmp_path / "clones").iterdir())) == 1
+    assert list((tmp_path / "clones").iterdir()) == []
+    with pytest.raises(RuntimeError, match="git cannot clone"):
+        UVProvider(project_path=f"git+file://{project}/nosuch").start()
+    assert list((tmp_path / "clones").iterdir()) == []
+
+
+@pytest.mark.timeout(90)
+def test_a_process_that_does_not_start(project: Path, with_tools: None) -> None:
+    provider = UVProvider(project_path=str(project), app="server.nosuch:app", host="127.0.0.1")
+    provider.start()
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"has ended; it said: .*nosuch"):
+        provider.wait_for_ready(60)
+    assert time.monotonic() - began < 60
+    provider.stop()
+
+
+def test_a_folder_that_is_no_project(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no pyproject\.toml"):
+        UVProvider(project_path=str(tmp_path))
+    assert issubclass(UVProvider, RuntimeProvider)
+
+
+# Clouds.
+
+CLOUDS: list[tuple[Callable[[], CloudProvider], str]] = [
+    (lambda: DaytonaProvider(image="x", api_key="k"), "daytona"),
+    (lambda: ModalProvider(image="x", cpu=2), "modal"),
+    (lambda: HFSandboxProvider(image="x"), "huggingface_hub"),
+    (lambda: ACASandboxProvider(image="x", anonymous_port=True), "azure-containerapps-sandbox"),
+    (lambda: NovitaSandboxProvider(image="x", memory_mb=2048), "novita-sandbox"),
+]
+
+
+@pytest.mark.parametrize(("make", "distribution"), CLOUDS, ids=[distribution for _, distribution in CLOUDS])
+def test_clouds_say_what_they_lack(
+    make: Callable[[], CloudProvider], distribution: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    provider = make()
+    assert provider.settings["image"] == "x"
+    with pytest.raises(RuntimeError, match=f"pip install {distribution}"):
+        provider.start_container("image")
+    library = tmp_path / provider.library
+    library.mkdir()
+    (library / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    for variable in provider.variables:
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(RuntimeError, match=provider.variables[0]):
+        provider.start_container("image")
+    for variable in provider.variables:
+        monkeypatch.setenv(variable, "given")
+    with pytest.raises(RuntimeError, match="starts no sandboxes"):
+        provider.base_url  # noqa: B018
+    provider.stop_container()
+    provider.close()
+
+
+def test_clouds_wait_for_servers_that_something_else_started(project: Path, with_tools: None) -> None:
+    with pytest.raises(TimeoutError):
+        ModalProvider().wait_for_ready("http://127.0.0.1:9", timeout_s=0.1)
+
+
+def test_what_needs_an_account_besides() -> None:
+    for call in (
+        lambda: DaytonaProvider.image_from_dockerfile("Dockerfile"),
+        lambda: ModalProvider.image_from_dockerfile("Dockerfile"),
+        lambda: NovitaSandboxProvider.image_from_dockerfile("Dockerfile"),
+        lambda: DaytonaProvider().refresh_preview_url(),
+        ACASandboxProvider.deny_all_egress,
+    ):
+        with pytest.raises(RuntimeError, match="pip install"):
+            call()
+
+
+def test_a_dockerfile_without_mounts() -> None:
+    mounts = "--mount=type=cache,target=/a --mount=type=bind,src=y"
+    given = f"FROM x\nRUN {mounts} \\\n    --mount=type=tmpfs,target=/b uv sync\nCOPY --link a b\n"
+    assert DaytonaProvider.strip_buildkit_syntax(given) == "FROM x\nRUN \\\n    uv sync\nCOPY --link a b\n"
