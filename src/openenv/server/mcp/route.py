@@ -77,7 +77,8 @@ class McpRoute:
             return await self._standard.answer(request, caller, raw)
         except OpenEnvError as error:
             headers = {"Retry-After": "1"} if error.http_status == 503 else {}
-            return Response(rpc_refusal(_id_of(raw), error), status_code=error.http_status, headers=headers, media_type=JSON)
+            status = 400 if error.http_status == 422 else error.http_status
+            return Response(rpc_refusal(_id_of(raw), error), status_code=status, headers=headers, media_type=JSON)
 
     async def _load(self) -> StandardMcp:
         """The SDK takes most of a second to import: not on the event loop."""
