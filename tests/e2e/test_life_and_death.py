@@ -143,15 +143,16 @@ async def test_a_hundred_named_worlds_at_once_and_ten_sessions_on_one(serve: Ser
         async with connect(f"{server.ws_url}/ws", additional_headers=headers) as socket:
             call = {"type": "call_tool", "tool_name": "notes_add", "arguments": {"text": note}}
             assert (await ask(socket, {"type": "step", "data": call}))["data"]["observation"]["error"] is None
+            written.append(note)
+            if len(written) == 110:
+                ready.set()
             await ready.wait()
             listed = await ask(socket, {"type": "step", "data": {"type": "call_tool", "tool_name": "notes_list"}})
             return [one["text"] for one in listed["data"]["observation"]["result"]]
 
-    ready = asyncio.Event()
+    ready, written = asyncio.Event(), list[str]()
     alone = [asyncio.create_task(write(f"w{number}", f"note {number}")) for number in range(100)]
     together = [asyncio.create_task(write("shared", f"note {number}")) for number in range(10)]
-    await asyncio.sleep(1.0)
-    ready.set()
     for number, seen in enumerate(await asyncio.gather(*alone)):
         assert seen == ["buy milk", f"note {number}"]
     for seen in await asyncio.gather(*together):

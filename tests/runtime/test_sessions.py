@@ -9,8 +9,8 @@ from openenv import Context
 from openenv.errors import CapacityReached, FactoryFailed, Forbidden, SessionError, ShuttingDown
 from openenv.operation import ALL_SCOPES, Principal, RequestContext
 from openenv.runtime import SessionRequest
-from tests.support.local import Local
-from tests.support.toys import InlineTalker, Say, Talker
+from tests.support.local import Local, until
+from tests.support.toys import Gate, InlineTalker, Say, Talker
 
 ANNA, BERT = Principal("anna"), Principal("bert")
 
@@ -118,12 +118,18 @@ async def test_a_named_world_admits_nobody_but_its_owner() -> None:
 
 
 async def test_a_name_is_taken_again_only_after_the_old_world_was_closed() -> None:
-    local = Local(Talker)
+    gate = Gate()
+    local = Local(gate.kind)
     first = await local.open("w")
-    running = asyncio.ensure_future(local.run("step", Say(text="x", seconds=0.1), session=first))
-    await asyncio.sleep(0.01)
+    running = asyncio.ensure_future(local.run("step", Say(text="hold"), session=first))
+    await gate.entered()
     local.manager.end(local.manager.sessions[first], "gone")
-    second = await local.open("w")
+    opening = asyncio.ensure_future(local.open("w"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (opening.done(), Talker.closed) == (False, [])
+    gate.open()
+    second = await opening
     assert len(Talker.closed) == 1
     assert (await running).error is None
     fresh = await local.ok("step", Say(text="x"), session=second)
@@ -141,22 +147,22 @@ async def test_an_implicit_session_is_found_again_also_by_simultaneous_requests(
 
 
 async def test_a_lease_runs_out_without_requests_and_is_renewed_by_them() -> None:
-    local = Local(Talker, lease_s=0.3)
+    local = Local(Talker, lease_s=1.0)
     idle, used = await local.open(kind="free"), await local.open(kind="free")
     attached = await local.open(kind="free")
     socket = await local.open(kind="socket")
     held = local.manager.attach(attached, local.manager.sessions[attached].principal)
     local.manager.attach(socket, held.principal)
-    for _ in range(8):
-        await asyncio.sleep(0.1)
+    while idle in local.manager.sessions:
+        await asyncio.sleep(0.02)
         await local.ok("state", session=used)
     assert set(local.manager.sessions) == {used, attached, socket}
     gone = await local.run("state", session=idle)
     assert isinstance(gone.error, SessionError)
-    assert "no request for 0.3 s" in gone.error.message
+    assert "no request for 1 s" in gone.error.message
     local.manager.detach(held)
-    await asyncio.sleep(0.6)
-    assert attached not in local.manager.sessions
+    await until(lambda: attached not in local.manager.sessions)
+    assert socket in local.manager.sessions
     await local.manager.shutdown()
 
 
@@ -175,13 +181,16 @@ async def test_attaching_twice_is_refused_and_closing_an_attached_session_waits_
 
 
 async def test_closing_during_a_step_lets_it_end_refuses_what_waits_and_closes_once() -> None:
-    local = Local(Talker)
+    gate = Gate()
+    local = Local(gate.kind)
     session = await local.open()
-    running = asyncio.ensure_future(local.run("step", Say(text="x", seconds=0.1), session=session))
+    running = asyncio.ensure_future(local.run("step", Say(text="hold"), session=session))
     waiting = asyncio.ensure_future(local.run("step", Say(text="y"), session=session))
-    await asyncio.sleep(0.02)
+    await gate.entered()
     closing = asyncio.ensure_future(local.run("close", session=session))
     assert isinstance((await waiting).error, SessionError)
+    assert Talker.closed == []
+    gate.open()
     assert (await running).error is None
     await closing
     assert len(Talker.closed) == 1
@@ -189,16 +198,18 @@ async def test_closing_during_a_step_lets_it_end_refuses_what_waits_and_closes_o
 
 
 async def test_draining_finishes_what_began_and_takes_nothing_new() -> None:
-    local = Local(Talker)
+    gate = Gate()
+    local = Local(gate.kind)
     session = await local.open()
-    running = asyncio.ensure_future(local.run("step", Say(text="x", seconds=0.15), session=session))
+    running = asyncio.ensure_future(local.run("step", Say(text="hold"), session=session))
     queued = asyncio.ensure_future(local.run("step", Say(text="y"), session=session))
-    await asyncio.sleep(0.02)
+    await gate.entered()
     draining = asyncio.ensure_future(local.manager.drain())
     await asyncio.sleep(0)
     for op in ("create", "step"):
         refused = await local.run(op, Say(text="z"), session=session if op == "step" else None)
         assert isinstance(refused.error, ShuttingDown)
+    gate.open()
     await draining
     assert (await running).error is None
     assert (await queued).error is None

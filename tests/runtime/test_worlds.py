@@ -9,8 +9,9 @@ import pytest
 from openenv.errors import EpisodeOver, OpenEnvError, SessionError, Unsupported, ValidationFailed
 from openenv.runtime.executors import ThreadPool
 from openenv.scenario import Scenario
-from tests.support.local import Local
-from tests.support.toys import AsyncTalker, InlineTalker, Notes, PinnedTalker, Say, Shout, Talker
+from openenv.types import Observation
+from tests.support.local import Local, until
+from tests.support.toys import AsyncTalker, Gate, InlineTalker, Notes, PinnedTalker, Say, Shout, Talker
 
 KINDS: list[Any] = [Talker, InlineTalker, PinnedTalker, AsyncTalker]
 
@@ -148,9 +149,10 @@ async def test_terminated_makes_a_step_done() -> None:
 
 async def test_a_hung_lane_fails_its_world_frees_its_slot_and_the_rest_goes_on() -> None:
     pool = ThreadPool(shared=2, hang_limit_s=0.15, max_abandoned=2)
-    local = Local(Talker, pool=pool)
+    gate = Gate()
+    local = Local(gate.kind, pool=pool)
     hung, other = await local.open(), await local.open()
-    lost = await local.run("step", Say(text="x", seconds=1.0), session=hung)
+    lost = await local.run("step", Say(text="hold"), session=hung)
     assert lost.error is not None
     assert lost.error.code == "LANE_LOST"
     assert local.manager.active == 1
@@ -158,37 +160,41 @@ async def test_a_hung_lane_fails_its_world_frees_its_slot_and_the_rest_goes_on()
     await local.ok("step", Say(text="x"), session=other)
     gone = await local.run("step", Say(text="x"), session=hung)
     assert isinstance(gone.error, SessionError)
-    await asyncio.sleep(1.0)
-    assert pool.abandoned == 0
+    gate.open()
+    await until(lambda: not pool.abandoned)
     await local.manager.shutdown()
     assert len(Talker.closed) == 1
 
 
 async def test_when_every_thread_hangs_new_work_is_refused_with_a_hint() -> None:
     pool = ThreadPool(shared=1, hang_limit_s=0.1, max_abandoned=1)
-    local = Local(Talker, pool=pool)
+    gate = Gate()
+    local = Local(gate.kind, pool=pool)
     session = await local.open()
-    await local.run("step", Say(text="x", seconds=0.8), session=session)
+    await local.run("step", Say(text="hold"), session=session)
     refused = await local.run("create")
     assert refused.error is not None
     assert refused.error.code == "OVERLOADED"
     assert refused.error.hint
-    await asyncio.sleep(0.9)
+    gate.open()
+    await until(lambda: not pool.abandoned)
     await local.open()
     await local.manager.shutdown()
 
 
 async def test_a_hung_pinned_lane_takes_its_lane_mates_with_it() -> None:
     pool = ThreadPool(pinned=1, hang_limit_s=0.15)
-    local = Local(PinnedTalker, pool=pool)
+    gate = Gate(PinnedTalker)
+    local = Local(gate.kind, pool=pool)
     hung, mate = await local.open(), await local.open()
-    first = asyncio.ensure_future(local.run("step", Say(text="x", seconds=0.7), session=hung))
-    await asyncio.sleep(0.01)
+    first = asyncio.ensure_future(local.run("step", Say(text="hold"), session=hung))
+    await gate.entered()
     second = await local.run("step", Say(text="x"), session=mate)
     assert (await first).error.code == "LANE_LOST"  # type: ignore[union-attr]
     assert second.error is not None
     assert second.error.code == "LANE_LOST"
-    await asyncio.sleep(0.7)
+    gate.open()
+    await until(lambda: not pool.abandoned)
     await local.manager.shutdown()
 
 
@@ -233,7 +239,7 @@ async def test_a_scenario_sets_up_grades_and_refuses_collateral() -> None:
     assert after["initial"] != after["final"]
     last = await local.ok("call_tool", ("notes_remove", {"number": 1}), session=session, context=anna)
     assert (last.done, last.reward) == (True, 0.0)
-    assert last.observation is not None
+    assert isinstance(last.observation, Observation)
     assert (last.observation.truncated, last.observation.stop_reason) == (True, "max_steps")
     harmed = (await local.ok("verify", (None, None), session=session)).value
     assert not harmed["passed"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from openenv.operation import ANONYMOUS, NO_CONTEXT, Operation, Principal, RequestContext, Result
@@ -11,7 +12,15 @@ from openenv.runtime.executors import ThreadPool
 from openenv.server.app import types_of
 from openenv.types import State
 
-__all__ = ["Local"]
+__all__ = ["Local", "until"]
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until a condition holds; the test's own time limit ends what never does."""
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0.01)
 
 
 class Local:

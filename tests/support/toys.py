@@ -86,6 +86,33 @@ class PinnedTalker(Talker):
     closed: list[int] = []
 
 
+class Gate:
+    """Makes a kind of talker whose step 'hold' does not return before the gate is opened."""
+
+    def __init__(self, talker: type[Talker] = Talker) -> None:
+        self._entered = threading.Event()
+        self._opened = threading.Event()
+        gate = self
+
+        class Held(talker):  # type: ignore[valid-type,misc]
+            def step(self, action: Say) -> Heard:
+                if action.text == "hold":
+                    gate._entered.set()
+                    gate._opened.wait()
+                heard: Heard = super().step(action)
+                return heard
+
+        self.kind: type[Talker] = Held
+
+    async def entered(self) -> None:
+        """Wait until a step is held."""
+        await asyncio.to_thread(self._entered.wait)
+
+    def open(self) -> None:
+        """Let go of what is held."""
+        self._opened.set()
+
+
 class AsyncTalker(AsyncEnvironment[Say, Heard, State]):
     """The same as a coroutine."""
 
