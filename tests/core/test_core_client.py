@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import inspect
 import json
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -207,9 +208,7 @@ async def test_calls_are_coroutines_for_asyncio(echo: Server) -> None:
 
 async def test_a_call_that_nobody_awaits_is_done_when_it_is_looked_at(echo: Server) -> None:
     client = EchoClient(base_url=echo.url)
-    result: Any = client.reset()
-    can_be_awaited = asyncio.iscoroutine(result)
-    assert can_be_awaited
+    result = client.reset()
     assert "pending" in repr(result)
     assert result.observation.echoed == ""
     assert result.done is False
@@ -360,6 +359,23 @@ def test_sessions_of_their_own_in_blocking_use(echo: Server) -> None:
         second.close()
         first.reset()
     assert open_sessions(echo) == 0
+
+
+def test_sessions_of_their_own_end_with_the_first_one(echo: Server) -> None:
+    first = EchoClient(base_url=echo.url)
+    first.reset()
+    second, third = first.new_session(), first.new_session()
+    assert second.state().step_count == third.state().step_count == 0
+    first.disconnect()
+    third.close()
+    assert second.step(Say(message="x")).reward == 0.1
+    first.close()
+    assert open_sessions(echo) == 0
+    assert not [thread.name for thread in threading.enumerate() if thread.name == "openenv-client"]
+    with pytest.raises(errors.SessionLost):
+        second.state()
+    second.reset()
+    second.close()
 
 
 def open_sessions(server: Server) -> int:

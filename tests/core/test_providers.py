@@ -38,6 +38,9 @@ from openenv.core.generic_client import GenericEnvClient
 
 IMAGE = "openenv-test-healthy:latest"
 
+ENDING_IMAGE = "openenv-test-ending:latest"
+ENDING = "echo no licence; exit 3"
+
 # A container's first process hears SIGTERM only where it has asked for it.
 SERVER = "trap 'exit 0' TERM; /bin/busybox httpd -f -vv -p 8000 -h /www & wait"
 
@@ -45,7 +48,8 @@ SERVER = "trap 'exit 0' TERM; /bin/busybox httpd -f -vv -p 8000 -h /www & wait"
 def docker(*arguments: str, **options: Any) -> str:
     """What ``docker ARGUMENTS…`` writes."""
     done = subprocess.run(["docker", *arguments], capture_output=True, timeout=60, check=True, **options)
-    return done.stdout.decode().strip()
+    text: str = done.stdout.decode().strip()
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +62,11 @@ def image() -> Iterator[str]:
     busybox = shutil.which("busybox")
     if busybox is None:
         pytest.skip("no busybox to make an image of: apt-get install busybox-static")
-    docker("import", "--change", f"CMD {json.dumps(['/bin/busybox', 'sh', '-c', SERVER])}", "-", IMAGE, input=_root(busybox))
+    for name, script in ((IMAGE, SERVER), (ENDING_IMAGE, ENDING)):
+        command = json.dumps(["/bin/busybox", "sh", "-c", script])
+        docker("import", "--change", f"CMD {command}", "-", name, input=_root(busybox))
     yield IMAGE
-    docker("rmi", "--force", IMAGE)
+    docker("rmi", "--force", IMAGE, ENDING_IMAGE)
 
 
 def _root(busybox: str) -> bytes:
@@ -130,6 +136,14 @@ def test_a_container_that_is_never_healthy(image: str) -> None:
     with pytest.raises(TimeoutError, match=r"not healthy within 0\.5 s; it said: .*/health"):
         provider.wait_for_ready(url, timeout_s=0.5)
     provider.close()
+
+
+@pytest.mark.timeout(90)
+def test_a_container_that_ends_at_once(image: str) -> None:
+    before = docker("ps", "--all", "--quiet")
+    with pytest.raises((RuntimeError, TimeoutError), match="no licence"), LocalDockerProvider() as provider:
+        provider.wait_for_ready(provider.start_container(ENDING_IMAGE), timeout_s=1)
+    assert docker("ps", "--all", "--quiet") == before
 
 
 @pytest.mark.timeout(90)

@@ -207,13 +207,20 @@ class Link:
         """End the sockets, the sessions and the provider's server."""
         try:
             for branch in list(self._branches):
-                await branch.close()
-                branch.release()
+                await branch._closed_from(asyncio.get_running_loop())
             await self.disconnect(ends_all=True)
         finally:
             if self._provided.restarts:
                 self.base_url = None
             await asyncio.to_thread(self._provided.stop)
+
+    async def _closed_from(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close this branch, asked by a link that runs on ``loop``, which need not be its own any more."""
+        if self._thread is None or self._owns(loop):
+            await self.close()
+            self.release()
+        else:
+            await asyncio.to_thread(self._block_last, self.close)
 
     async def _ready(self, *, reopens: bool = False) -> Wire:
         """The wire, on the way to a server that runs.
@@ -251,10 +258,12 @@ class Link:
         thread = self.__dict__.get("_thread")
         if thread is None or sys.is_finalizing():
             return
-        if self._wire is not None:
-            self._wire._abandon()
+        left_open = self._wire is not None and self._wire._abandon()
         thread.left(wait=False)
-        warnings.warn(f"unclosed client of {self.base_url}: use `with` or close()", ResourceWarning, stacklevel=2, source=self)
+        if left_open:
+            warnings.warn(
+                f"unclosed client of {self.base_url}: use `with` or close()", ResourceWarning, stacklevel=2, source=self
+            )
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

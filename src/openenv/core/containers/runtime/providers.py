@@ -167,11 +167,21 @@ class LocalDockerProvider(_Docker):
                 image,
                 timeout_s=_RUN_TIMEOUT_S,
             )
-            published = self._run("port", name, f"{CONTAINER_PORT}/tcp").splitlines()[0]
+            published = self._published(image, name)
         except BaseException:
             self.stop_container()
             raise
         return f"http://{published}"
+
+    def _published(self, image: str, name: str) -> str:
+        """The address at which Docker has published the container's port."""
+        try:
+            addresses = self._run("port", name, f"{CONTAINER_PORT}/tcp").splitlines()
+        except ProviderError:
+            addresses = []
+        if not addresses:
+            raise ProviderError(f"The container of {image} ended at once; it said: {self._said() or 'nothing'}")
+        return addresses[0]
 
     def stop_container(self) -> None:
         """Stop the container within ten seconds, and remove it."""
