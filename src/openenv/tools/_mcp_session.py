@@ -130,8 +130,10 @@ class McpSession:
             return await self._ask(self._pages)
         except TimeoutError:
             raise self.failed(f"did not list its tools within {self.server.call_timeout_s:g} s") from None
-        except ValidationError:
-            raise self.failed("listed tools that are none") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))[:LONGEST_TEXT]
+            raise self.failed(f"lists a tool that is not MCP's: {where}: {first['msg']}") from None
         except MCPError as error:
             raise self.failed(f"does not list its tools: {error.message[:LONGEST_TEXT]}") from None
 

@@ -126,6 +126,9 @@ class McpServerEnvironment(AsyncEnvironment[Action, Observation, State]):
     _session: McpSession | None = None
     _listed: Mapping[str, ToolListing] | None = None
     _stale: bool = False
+    """Whether the list has to be asked for again."""
+    _told: bool = False
+    """Whether that was said on already."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -260,8 +263,9 @@ class McpServerEnvironment(AsyncEnvironment[Action, Observation, State]):
                 self._stale = True
                 raise
             before, self._listed = self._listed, {tool.name: listing_of(tool) for tool in tools}
-            if before is not None and before != self._listed:
+            if before is not None and before != self._listed and not self._told:
                 self.tools_changed()
+            self._told = False
         return self._listed
 
     async def _started(self) -> McpSession:
@@ -295,6 +299,7 @@ class McpServerEnvironment(AsyncEnvironment[Action, Observation, State]):
         if not self._stale:
             self._stale = True
             if self._listed is not None:
+                self._told = True
                 self.tools_changed()
 
 
