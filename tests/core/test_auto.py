@@ -6,7 +6,6 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,10 +13,10 @@ from openenv import errors
 from openenv.auto import AutoAction, AutoEnv, _hub
 from openenv.auto._discovery import EnvironmentInfo, get_discovery, is_hub_name, reset_discovery
 from openenv.client import EnvClient as NativeClient
-from openenv.core.containers.runtime.providers import ContainerProvider
 from openenv.core.env_client import EnvClient
 from openenv.core.generic_client import GenericAction, GenericEnvClient
-from tests.support.processes import Server, Servers
+from tests.core.clients import Shelf
+from tests.support.processes import Server
 
 CLIENT = """
 from openenv.core.client_types import StepResult
@@ -96,30 +95,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     reset_discovery()
     for name in [name for name in sys.modules if name.startswith(("big_parrot_env", "bare_env"))]:
         del sys.modules[name]
-
-
-@pytest.fixture(scope="module")
-def echo(module_serve: Servers) -> Server:
-    """The echo, which the parrot's client can talk to."""
-    return module_serve("echo")
-
-
-class Shelf(ContainerProvider):
-    """A provider whose containers are a server that runs already."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.log: list[Any] = []
-
-    def start_container(self, image: str, port: int | None = None, env_vars: dict[str, str] | None = None, **kwargs: Any) -> str:
-        self.log.append(("start", image, env_vars, kwargs))
-        return self.url
-
-    def stop_container(self) -> None:
-        self.log.append("stop")
-
-    def wait_for_ready(self, base_url: str, timeout_s: float = 30.0) -> None:
-        self.log.append(("wait", timeout_s))
 
 
 @pytest.mark.parametrize("name", ["big-parrot", "big_parrot", "big_parrot_env", "Big-Parrot-Env", "openenv-big-parrot-env"])
@@ -215,7 +190,7 @@ def test_nobody_answers(site: Path, free_port: int) -> None:
 def test_a_container(site: Path, echo: Server) -> None:
     shelf = Shelf(echo.url)
     client = AutoEnv.from_env("big-parrot", container_provider=shelf, wait_timeout=7, env_vars={"A": "b"}, port=8123)
-    assert shelf.log == [("start", "big-parrot-env:latest", {"A": "b"}, {}), ("wait", 7)]
+    assert shelf.log == [("start", "big-parrot-env:latest", 8123, {"A": "b"}, {}), ("wait", echo.url, 7)]
     client.close()
     assert shelf.log[-1] == "stop"
     other = AutoEnv.from_env("x", docker_image="img:1", container_provider=Shelf(echo.url), skip_install=True)

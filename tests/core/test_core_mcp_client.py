@@ -17,7 +17,6 @@ import pytest
 from openenv import errors
 from openenv.client.http import HttpSession
 from openenv.core.client_errors import ToolCallError
-from openenv.core.containers.runtime.providers import RuntimeProvider
 from openenv.core.env_server.mcp_types import (
     CallToolAction,
     CallToolObservation,
@@ -27,6 +26,7 @@ from openenv.core.env_server.mcp_types import (
 )
 from openenv.core.env_server.types import State
 from openenv.core.mcp_client import GenericMCPObservation, MCPClientBase, MCPToolClient
+from tests.core.clients import Runner
 from tests.support.processes import Server, Servers
 
 DESK = Path(__file__).parent.parent / "client"
@@ -330,30 +330,12 @@ def test_the_mode_is_production(monkeypatch: pytest.MonkeyPatch) -> None:
         MCPToolClient()  # type: ignore[call-arg]
 
 
-class Here(RuntimeProvider):
-    """A provider of a server that runs already."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.log: list[str] = []
-
-    def start(self, port: int | None = None, env_vars: dict[str, str] | None = None, **kwargs: Any) -> str:
-        self.log.append("start")
-        return self.url
-
-    def stop(self) -> None:
-        self.log.append("stop")
-
-    def wait_for_ready(self, timeout_s: float = 30.0) -> None:
-        """It is."""
-
-
 async def test_a_server_of_its_own(desk: Server) -> None:
-    here = Here(desk.url)
-    client = await MCPToolClient.from_env("me/desk", use_docker=False, provider=here)
+    runner = Runner(desk.url)
+    client = await MCPToolClient.from_env("me/desk", use_docker=False, provider=runner)
     assert await client.call_tool("owner") is None
     await client.close()
-    assert here.log == ["start", "stop"]
+    assert runner.log == [("start", None, None, {}), "wait", "stop"]
     assert sessions(desk) == []
 
 
