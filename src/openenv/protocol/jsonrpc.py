@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from openenv.errors import (
     CapacityReached,
@@ -42,7 +42,7 @@ class _Request(BaseModel):
 
     jsonrpc: Literal["2.0"]
     method: str
-    params: dict[str, Any] | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
     id: str | StrictInt | None = None
 
 
@@ -77,7 +77,7 @@ class JsonRpcCodec:
             where = ".".join(str(part) for part in first["loc"])
             return RpcCall(answer=rpc_error(None, INVALID_REQUEST, f"Invalid request: {where}: {first['msg']}"))
         call = RpcCall(id=request.id)
-        params = request.params or {}
+        params = request.params
         session = params.get("session_id")
         if session is not None and not isinstance(session, str):
             call.answer = rpc_error(request.id, INVALID_PARAMS, "Invalid params - 'session_id' must be a string")

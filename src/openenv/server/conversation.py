@@ -38,8 +38,10 @@ class Conversation:
         core = self.core
         frame = core.socket_codec.decode(text) if text is not None else Frame(Operation("invalid", _BINARY), OpenEnvCodec)
         operation = core.operation(frame.operation, self.connection, self.context, len(text or ""))
-        operation.session = self.session.id
-        return frame, None if frame.call is None else own_session_method(frame.call, self.session)
+        if frame.call is None:
+            operation.session = self.session.id
+            return frame, None
+        return frame, own_session_method(frame.call, self.session)
 
     def encode(self, frame: Frame, result: Result) -> bytes:
         """The answer."""
@@ -132,13 +134,19 @@ class DoorConversation(Conversation):
 
 
 def own_session_method(call: RpcCall, session: Session) -> Result | None:
-    """``openenv/session/create`` on a socket names the socket's session; ``close`` cannot close it from within."""
+    """``openenv/session/create`` on a socket names the socket's session; ``close`` cannot close it from within.
+
+    Every other request is about the socket's session, whichever it names.
+    """
     operation = call.operation
     if operation is None:
         return Result()
     if operation.op == "create":
         return Result(session=session.id)
-    if operation.op == "close":
+    if operation.op != "close":
+        operation.session = session.id
+        return None
+    if operation.session == session.id:
         text = "Cannot close active WebSocket-managed session via MCP method"
         call.answer = rpc_error(call.id, INVALID_REQUEST, text)
         return Result()

@@ -186,6 +186,9 @@ class HttpRoutes:
             await self.core.refuse(error, connection, context)
 
     def _parse_step(self, raw: bytes) -> Operation:
+        if not raw:
+            detail = {"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}
+            raise Unprocessable("there is no body", errors=[detail])
         value = _json(raw)
         if self.core.specification.environment_type.bare_action and _is_bare(value):
             value = {"action": value}
@@ -288,7 +291,7 @@ def parse_body(model: type[Any], raw: bytes) -> Any:
 
 def _validated(model: type[Any], value: Any) -> Any:
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, from_attributes=True)  # as FastAPI does: its error for what is no object
     except ValidationError as error:
         raise _unprocessable(error, prefix=("body",)) from None
 

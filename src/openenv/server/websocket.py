@@ -167,7 +167,6 @@ class McpSocket(_Socket):
         if ready is not None:
             return core.rpc_codec.encode(call, ready)
         operation = core.operation(call.operation, conversation.connection, conversation.context, len(text or ""))
-        operation.session = session.id
         return core.rpc_codec.encode(call, await core.pipeline.run(operation))
 
     def refusal(self, error: OpenEnvError) -> bytes:

@@ -85,7 +85,7 @@ class HTTPEnvServer:
         self.observation_cls = observation_cls
         self.state_cls = state_cls
         self.reset_observation_cls = reset_observation_cls
-        self.env_name: str = env_name or getattr(env, "__name__", "environment")
+        self.env_name: str = env_name or str(getattr(env, "__name__", "environment"))
         self._config = concurrency_config or ConcurrencyConfig(
             max_concurrent_envs=1 if max_concurrent_envs is None else max_concurrent_envs
         )

@@ -1,0 +1,71 @@
+"""Both frameworks serve the same toys, and every exchange is compared. The golden file holds what OpenEnv 0.10 says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.interop.accepted import ACCEPTED
+from tests.interop.cases import APPS, EXCHANGES
+from tests.interop.compare import differences, unexplained
+from tests.interop.counts import record
+from tests.interop.exchange import perform_all
+from tests.support.processes import Server
+
+GOLDEN = Path(__file__).parent / "golden" / "openenv-0.10.0.json"
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def theirs(mounted: Callable[..., Server]) -> dict[str, list[Any]]:
+    """What OpenEnv 0.10 answers."""
+    return asyncio.run(perform_all(EXCHANGES, mounted(APPS, reference=True).url))
+
+
+@pytest.fixture(scope="module")
+def ours(mounted: Callable[..., Server]) -> dict[str, list[Any]]:
+    """What this project answers."""
+    return asyncio.run(perform_all(EXCHANGES, mounted(APPS, reference=False).url))
+
+
+def test_names_are_unique() -> None:
+    assert len({one.name for one in EXCHANGES}) == len(EXCHANGES) > 400
+
+
+def test_the_golden_file_is_what_openenv_says(theirs: dict[str, list[Any]]) -> None:
+    """``INTEROP_RECORD=1`` writes it anew."""
+    if os.environ.get("INTEROP_RECORD"):
+        lines = [f"{json.dumps(name)}: {json.dumps(seen, sort_keys=True)}" for name, seen in sorted(theirs.items())]
+        GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    assert json.loads(GOLDEN.read_text()) == theirs
+
+
+def test_every_answer_is_equal_or_accepted(ours: dict[str, list[Any]]) -> None:
+    golden: dict[str, list[Any]] = json.loads(GOLDEN.read_text())
+    assert golden.keys() == ours.keys()
+    wrong, used, equal = {}, set(), 0
+    for name, theirs in golden.items():
+        found = list(differences(theirs, ours[name]))
+        equal += not found
+        left, reasons = unexplained(name, found, ACCEPTED)
+        used |= reasons
+        if left:
+            wrong[name] = left
+    assert not wrong, "\n".join(f"{name}: {left[0]}" for name, left in wrong.items())
+    assert not [one for one in ACCEPTED if one not in used], "accepted differences that there are not"
+    record(
+        "exchanges",
+        {
+            "compared": len(golden),
+            "equal": equal,
+            "accepted": len(golden) - equal,
+            "reasons": len({one.reason for one in ACCEPTED}),
+        },
+    )
