@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from openenv import Action, Context, Observation, State, ToolEnvironment, create_app, tool
 from openenv.errors import ToolFailed
-from openenv.types import ToolResult
+from openenv.types import ToolListing, ToolResult
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 WAV = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 
 
-class Address(BaseModel):
-    street: str | None = None
-    city: str | None = None
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "$defs": {
+        "address": {
+            "$anchor": "addressDef",
+            "type": "object",
+            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+        }
+    },
+    "properties": {
+        "name": {"type": "string"},
+        "address": {"$ref": "#/$defs/address"},
+        "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+        "phone": {"type": "string"},
+        "email": {"type": "string"},
+    },
+    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+    "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+    "then": {"required": ["phone"]},
+    "else": {"required": ["email"]},
+    "additionalProperties": False,
+}
 
 
 class Suite(ToolEnvironment[Action, Observation, State]):
@@ -25,8 +46,16 @@ class Suite(ToolEnvironment[Action, Observation, State]):
 
     execution = "inline"
 
+    changed = False
+
     def reset(self) -> Observation:
         return Observation()
+
+    def tool_listings(self) -> Sequence[ToolListing]:
+        """One tool is listed only after the list was changed, another has a schema written by hand."""
+        listed = [one for one in super().tool_listings() if self.changed or one.name != "test_late_tool"]
+        by_hand = "json_schema_2020_12_tool"
+        return [replace(one, input_schema=SCHEMA) if one.name == by_hand else one for one in listed]
 
     @tool(read_only=True)
     def test_simple_text(self) -> str:
@@ -78,6 +107,46 @@ class Suite(ToolEnvironment[Action, Observation, State]):
     def test_error_handling(self) -> str:
         """Says no."""
         raise ToolFailed("This tool intentionally returns an error for testing", code="INTENDED")
+
+    @tool(read_only=True)
+    def test_late_tool(self) -> str:
+        """Comes later."""
+        return "late"
+
+    @tool(read_only=True)
+    def json_schema_2020_12_tool(self, **fields: Any) -> str:
+        """Has a schema with definitions, references and conditions."""
+        return ", ".join(sorted(fields))
+
+    @tool(read_only=True)
+    def test_custom_headers(
+        self,
+        region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})],
+        priority: Annotated[int | None, Field(json_schema_extra={"x-mcp-header": "Priority"})] = None,
+    ) -> str:
+        """Has arguments that are repeated in headers."""
+        return f"{region} {priority}"
+
+    @tool(read_only=True)
+    def test_logging_tool(self, context: Context) -> str:
+        """Writes to the caller's log, if there is to be one."""
+        context.log("a line for the log")
+        return "logged"
+
+    @tool(read_only=True)
+    def test_streaming_elicitation(self, context: Context) -> str:
+        """Streams what it does; it never asks the client anything."""
+        for done in (1, 2):
+            context.progress(done, 2)
+            context.log(f"step {done}")
+        return "streamed"
+
+    @tool()
+    def test_trigger_tool_change(self) -> str:
+        """Changes the list of tools."""
+        self.changed = True
+        self.tools_changed()
+        return "There is one more tool now."
 
 
 def _resource(uri: str, kind: str, text: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from openenv.cli.call import call
 from openenv.cli.envs import envs
 from openenv.cli.eval import evaluate
+from openenv.cli.mcp import mcp
 from openenv.cli.serve import serve
 from openenv.errors import ConfigurationError, ConnectionFailed, OpenEnvError
 
@@ -32,6 +33,7 @@ app.command("serve")(serve)
 app.command("eval")(evaluate)
 app.command("envs")(envs)
 app.command("call")(call)
+app.command("mcp")(mcp)
 
 
 def main() -> None:

@@ -20,11 +20,13 @@ from pydantic_core import from_json
 from openenv.errors import ExecutionFailed, OpenEnvError
 from openenv.operation import Control, Notice, Operation
 from openenv.protocol.json import dump
+from openenv.server.core import ServerCore
 from openenv.server.mcp.caller import CALLER, Caller
 from openenv.server.mcp.results import call_result, refusal, tools
-from openenv.server.mcp.seat import Seat
+from openenv.server.mcp.seat import KnownTools, Seat
+from openenv.version import __version__
 
-__all__ = ["Context", "initialization", "make_server"]
+__all__ = ["Context", "caller_of", "initialization", "make_server", "server_of"]
 
 log = logging.getLogger("openenv.server")
 
@@ -45,7 +47,7 @@ def make_server(
     version: str,
     description: str,
     *,
-    schema_of: Callable[[str], Any],
+    schema_of: Callable[[str], Any] | None,
     fixed: bool,
     lifespan: Callable[[Any], AbstractAsyncContextManager[Seat]],
 ) -> Server[Seat]:
@@ -55,7 +57,8 @@ def make_server(
         name: The environment's.
         version: Its version.
         description: What it is.
-        schema_of: The schema of a tool's arguments by its name, for arguments that are repeated in headers.
+        schema_of: The schema of a tool's arguments by its name, for arguments that are repeated in headers; None lists the
+            tools for it.
         fixed: Whether the tools are the same for everyone, always.
         lifespan: Hands out the seat where the SDK runs the server by itself.
     """
@@ -76,14 +79,30 @@ def make_server(
     return server
 
 
+def server_of(core: ServerCore, known: KnownTools, lifespan: Callable[[Any], AbstractAsyncContextManager[Seat]]) -> Server[Seat]:
+    """The server of an environment that is played in this process."""
+    described = core.specification.environment_type.get_metadata()
+    return make_server(
+        core.specification.name,
+        described.version or __version__,
+        described.description,
+        schema_of=(lambda name: getattr(known.fixed(name), "input_schema", None)) if known.are_fixed else None,
+        fixed=known.are_fixed,
+        lifespan=lifespan,
+    )
+
+
 def initialization(server: Server[Seat]) -> InitializationOptions:
     """What ``initialize`` answers."""
     return server.create_initialization_options(NotificationOptions(tools_changed=True))
 
 
 async def _list_tools(ctx: Context, _: types.PaginatedRequestParams | None) -> Any:
+    seat = ctx.lifespan_context
+    if seat.caller is not None:
+        seat.told = ctx.session.send_tool_list_changed
     try:
-        return {"tools": tools(await ctx.lifespan_context.list_tools(caller_of(ctx))), "resultType": "complete"}
+        return {"tools": tools(await seat.list_tools(caller_of(ctx))), "resultType": "complete"}
     except OpenEnvError as error:
         raise refusal(error) from None
 
@@ -114,9 +133,11 @@ async def _call_tool(ctx: Context, params: types.CallToolRequestParams) -> dict[
     return call_result(*outcome) | {"resultType": "complete"}
 
 
-def caller_of(ctx: Context) -> Caller | None:
-    """Who sent the message: noted by the route; None on a transport that has one caller."""
-    return None if ctx.request is None else ctx.request.scope.get(CALLER)
+def caller_of(ctx: Context) -> Caller:
+    """Who sent the message: noted by the route, or the one caller that there is."""
+    caller: Caller | None = ctx.lifespan_context.caller if ctx.request is None else ctx.request.scope.get(CALLER)
+    assert caller is not None
+    return caller
 
 
 def _note(notices: asyncio.Queue[Notice | None], notice: Notice, control: Control) -> None:

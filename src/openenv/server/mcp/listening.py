@@ -65,7 +65,7 @@ class Listening:
             raise refusal(Overloaded(f"{MAX_STREAMS} clients listen already", hint="Ask for the list now and then."))
         caller, seat = caller_of(ctx), ctx.lifespan_context
         session: Session | None = None
-        if caller is not None and isinstance(seat, LocalSeat):
+        if isinstance(seat, LocalSeat):
             try:
                 named = await seat.session_of(caller)
                 session = self._core.manager.session(named, caller.connection.principal) if named is not None else None

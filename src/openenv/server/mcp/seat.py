@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from openenv.errors import OpenEnvError, SessionError
@@ -23,13 +24,17 @@ class Seat(ABC):
 
     level: str = "debug"
     """The least level of log notices that the client wants, by ``logging/setLevel``."""
+    caller: Caller | None = None
+    """Who sends every message, on a transport that has one caller."""
+    told: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Tells the client that the tools have changed, once it has seen them; where the transport cannot do it itself."""
 
     @abstractmethod
-    async def list_tools(self, caller: Caller | None) -> Sequence[ToolListing]:
+    async def list_tools(self, caller: Caller) -> Sequence[ToolListing]:
         """The tools that there are for this caller. Raises `OpenEnvError`."""
 
     @abstractmethod
-    async def call_tool(self, operation: Operation, caller: Caller | None) -> tuple[Result, ToolListing | None, str | None]:
+    async def call_tool(self, operation: Operation, caller: Caller) -> tuple[Result, ToolListing | None, str | None]:
         """Do a ``call_tool`` operation: what came of it, the tool's listing, and the session it was done in.
 
         Raises `OpenEnvError` where there is nothing to do it in.
@@ -93,8 +98,7 @@ class LocalSeat(Seat):
     async def session_of(self, caller: Caller) -> str | None:
         """The session that the caller means, or None. Raises `OpenEnvError`."""
 
-    async def list_tools(self, caller: Caller | None) -> Sequence[ToolListing]:
-        assert caller is not None
+    async def list_tools(self, caller: Caller) -> Sequence[ToolListing]:
         if not self.core.specification.has_tools:
             return ()
         session = caller.session if self.known.are_fixed else await self.session_of(caller)
@@ -104,8 +108,7 @@ class LocalSeat(Seat):
         listed: Sequence[ToolListing] = result.value
         return listed
 
-    async def call_tool(self, operation: Operation, caller: Caller | None) -> tuple[Result, ToolListing | None, str | None]:
-        assert caller is not None
+    async def call_tool(self, operation: Operation, caller: Caller) -> tuple[Result, ToolListing | None, str | None]:
         session = await self.session_of(caller)
         held = self.core.manager.session(session, caller.connection.principal) if session is not None else None
         name = operation.payload[0]
@@ -122,9 +125,10 @@ class LocalSeat(Seat):
 class HandshakeSeat(LocalSeat):
     """The seat of a client that shook hands, or that owns this process: one session."""
 
-    def __init__(self, core: ServerCore, known: KnownTools, session: Session) -> None:
+    def __init__(self, core: ServerCore, known: KnownTools, session: Session, caller: Caller | None = None) -> None:
         super().__init__(core, known)
         self.session = session
+        self.caller = caller
 
     async def session_of(self, caller: Caller) -> str | None:
         return self.session.id

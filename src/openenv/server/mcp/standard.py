@@ -28,11 +28,10 @@ from openenv.runtime import Session, SessionRequest
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON
 from openenv.server.mcp.caller import CALLER, Caller
-from openenv.server.mcp.handlers import make_server
+from openenv.server.mcp.handlers import server_of
 from openenv.server.mcp.hosted import Handed, HostedSession, keep
 from openenv.server.mcp.listening import Listening
 from openenv.server.mcp.seat import HandshakeSeat, KnownTools, Seat, SessionlessSeat
-from openenv.version import __version__
 
 __all__ = ["StandardMcp"]
 
@@ -47,17 +46,8 @@ class StandardMcp:
 
     def __init__(self, core: ServerCore) -> None:
         self.core = core
-        known = KnownTools(core)
-        described = core.specification.environment_type.get_metadata()
-        self._known = known
-        self._server = make_server(
-            core.specification.name,
-            described.version or __version__,
-            described.description,
-            schema_of=lambda name: getattr(known.fixed(name), "input_schema", None),
-            fixed=known.are_fixed,
-            lifespan=self._lifespan,
-        )
+        self._known = KnownTools(core)
+        self._server = server_of(core, self._known, self._lifespan)
         self._hosted: dict[str, HostedSession] = {}
         self._listening = Listening(core)
         self._listening.register(self._server)
@@ -68,6 +58,8 @@ class StandardMcp:
     async def answer(self, request: Request, caller: Caller, raw: bytes) -> Response:
         """The answer to a request. Raises `OpenEnvError` where it is refused before the SDK sees it."""
         request.scope[CALLER] = caller
+        # HTTP/1.1 leaves spaces around a header's value to the recipient; the SDK compares values as they are.
+        request.scope["headers"] = [(name, value.strip(b" \t")) for name, value in request.scope["headers"]]
         version = request.headers.get(VERSION)
         if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
             return await self._answer_sessionless(caller, raw)
