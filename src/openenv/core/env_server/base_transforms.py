@@ -1,28 +1,29 @@
-"""Transforms that combine others, or do nothing."""
+"""Transforms made of transforms, and the one that does nothing."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from openenv.environment import Transform
+from openenv.core.env_server.interfaces import Transform
+from openenv.core.env_server.types import Observation
 
 __all__ = ["CompositeTransform", "NullTransform"]
 
 
-class CompositeTransform(Transform[Any]):
-    """Several transforms, one after the other."""
+class CompositeTransform(Transform[Observation]):
+    """One transform after the other."""
 
-    def __init__(self, transforms: list[Transform[Any]]) -> None:
+    def __init__(self, transforms: list[Transform[Observation]]) -> None:
         self.transforms = transforms
 
-    def __call__(self, observation: Any) -> Any:
+    def __call__(self, observation: Observation) -> Observation:
+        """What comes out of the last one."""
         for transform in self.transforms:
             observation = transform(observation)
         return observation
 
 
-class NullTransform(Transform[Any]):
-    """Changes nothing."""
+class NullTransform(Transform[Observation]):
+    """Leaves the observation as it is."""
 
-    def __call__(self, observation: Any) -> Any:
+    def __call__(self, observation: Observation) -> Observation:
+        """The observation itself."""
         return observation
