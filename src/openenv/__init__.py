@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from openenv.scenario import Scenario, Suite
     from openenv.server import create_app, create_fastapi_app
     from openenv.tools import ToolEnvironment, ToolProvider, tool
+    from openenv.tools.remote import McpServer, McpServerEnvironment
     from openenv.types import (
         Action,
         CallToolAction,
@@ -48,6 +49,7 @@ _NAMES = Names(
         "openenv.scenario": ("Scenario", "Suite"),
         "openenv.server": ("create_app", "create_fastapi_app"),
         "openenv.tools": ("ToolEnvironment", "ToolProvider", "tool"),
+        "openenv.tools.remote": ("McpServer", "McpServerEnvironment"),
         "openenv.types": (
             "Action",
             "CallToolAction",
@@ -81,6 +83,8 @@ __all__ = [
     "GenericEnvClient",
     "ListToolsAction",
     "ListToolsObservation",
+    "McpServer",
+    "McpServerEnvironment",
     "Observation",
     "OpenEnvError",
     "Operation",
