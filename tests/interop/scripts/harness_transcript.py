@@ -1,0 +1,25 @@
+"""What the harnesses of OpenEnv 0.10 do with toy sessions, toy models and toy agents: one JSON document.
+
+It runs unchanged under OpenEnv 0.10 and under this project: ``python -m tests.interop.scripts.harness_transcript``. An
+exception is told by its type, a JSON-RPC error by its number.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+from tests.interop.scripts import harness_collecting, harness_rollouts
+
+
+def main() -> None:
+    """Print the document."""
+    logging.disable(logging.CRITICAL)
+    cases = {**harness_rollouts.CASES, **harness_collecting.CASES}
+    document = {name: function() for name, function in cases.items()}
+    json.dump(document, sys.stdout, indent=1, default=repr)
+
+
+if __name__ == "__main__":
+    main()
