@@ -15,6 +15,7 @@ import pytest
 
 from openenv.environment import Transform
 from openenv.errors import CapacityReached, ConfigurationError, ToolFailed, ToolServerFailed
+from openenv.evaluation.scoring import ENVIRONMENT_CODES
 from openenv.operation import Control, Notice, Operation, Result
 from openenv.scenario import Scenario
 from openenv.tools.remote import McpServer, McpServerEnvironment, environment_of
@@ -261,6 +262,16 @@ async def test_a_server_that_dies_is_a_typed_error_until_the_next_reset() -> Non
         assert (state["running"], state["step_count"]) == (False, 1)
         await player.ok("reset")
         assert (await player.told("process")).data != first
+
+
+async def test_in_an_evaluation_a_server_that_died_is_the_environments_failure() -> None:
+    async with playing(SMALL) as player:
+        await player.ok("load_scenario", SCENARIO)
+        await player.call("die")
+        graded = await player.ok("verify", ("3", None))
+        codes = [event["error"]["code"] for event in graded.value["events"] if event["error"]]
+        assert codes == ["TOOL_SERVER_FAILED"]
+        assert set(codes) <= ENVIRONMENT_CODES
 
 
 SCENARIO = Scenario.model_validate(

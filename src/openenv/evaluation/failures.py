@@ -31,7 +31,9 @@ __all__ = ["CATEGORIES", "Category", "Judge"]
 Category = Literal["wrong_tool", "wrong_arguments", "wrong_order", "other"]
 CATEGORIES: tuple[Category, ...] = ("wrong_tool", "wrong_arguments", "wrong_order", "other")
 
-_MACHINERY = frozenset({"UNAUTHENTICATED", "EXECUTION_ERROR", "LANE_LOST", "DEADLINE_EXCEEDED", "EPISODE_OVER"})
+_MACHINERY = frozenset(
+    {"UNAUTHENTICATED", "EXECUTION_ERROR", "LANE_LOST", "TOOL_SERVER_FAILED", "DEADLINE_EXCEEDED", "EPISODE_OVER"}
+)
 _MALFORMED = frozenset({"INVALID_ARGUMENTS", "VALIDATION_ERROR", "INVALID_JSON"})
 
 
