@@ -1,4 +1,4 @@
-"""A chat endpoint that speaks OpenAI's ``/chat/completions``: one request, tried again where that can help."""
+"""Endpoints of models: one request, tried again where that can help; and a chat that speaks OpenAI's ``/chat/completions``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from openenv.evaluation.agents.base import EndpointFailed
 
-__all__ = ["ChatEndpoint", "Completion"]
+__all__ = ["ChatEndpoint", "Completion", "JsonEndpoint"]
 
 log = logging.getLogger("openenv.evaluation.agents")
 
@@ -33,8 +33,99 @@ class Completion:
     completion_tokens: int
 
 
-class ChatEndpoint:
-    """Asks a model. The key is sent to the endpoint and shown nowhere: it is cut out of every error."""
+class JsonEndpoint:
+    """Posts JSON to one URL, again where that can help. The key is shown nowhere: it is cut out of every error.
+
+    Args:
+        url: Where to post.
+        headers: What goes with each request, the key among it.
+        key: The key, to cut it out.
+        timeout_s: How long an attempt may take.
+        attempts: How often to try.
+        pause_s: How long to wait before the second attempt; twice as long before each further one, at most a minute.
+    """
+
+    advice: ClassVar[Mapping[int, str]] = {
+        401: "Check the API key.",
+        403: "The key may not use this model.",
+        404: "Check the endpoint's address and the model's name.",
+    }
+    """What to do about an HTTP status."""
+    address_advice: ClassVar[str] = "The endpoint's address begins with http:// or https://."
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        key: str | None = None,
+        timeout_s: float = 120.0,
+        attempts: int = 6,
+        pause_s: float = 1.0,
+    ) -> None:
+        self._url = url
+        self._shown = _without_password(url)
+        self._key = key
+        self._attempts = attempts
+        self._pause_s = pause_s
+        self._http = httpx.AsyncClient(
+            headers={"Content-Type": "application/json"} | dict(headers), timeout=timeout_s, trust_env=not _is_loopback(url)
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def post(self, body: Mapping[str, Any]) -> httpx.Response:
+        """The answer, whose status is below 300.
+
+        Answers that ask for patience (408, 409, 425, 429, 5xx), timeouts and broken connections are tried again with growing
+        pauses, or with the pause that the endpoint asks for. Raises `EndpointFailed` when that did not help.
+        """
+        content = json.dumps(body)
+        failure = ""
+        for attempt in range(self._attempts):
+            if attempt:
+                log.info("%s: trying again (%d of %d) after: %s", self._shown, attempt + 1, self._attempts, self._clean(failure))
+            asked: float | None = None
+            try:
+                answer = await self._http.post(self._url, content=content)
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise self.failed(str(error), hint=self.address_advice) from None
+            except httpx.RequestError as error:
+                failure = f"{type(error).__name__}: {error}"
+            else:
+                if answer.status_code < 300:
+                    return answer
+                failure = f"HTTP {answer.status_code}: {answer.text[:300]}"
+                if answer.status_code not in _RETRIED:
+                    raise self.failed(failure, hint=self.advice.get(answer.status_code))
+                asked = _seconds(answer.headers.get("retry-after"))
+            if attempt + 1 < self._attempts:
+                await asyncio.sleep(asked if asked is not None else self._pause(attempt))
+        raise self.failed(f"{self._attempts} attempts, the last one: {failure}")
+
+    def failed(self, what: str, *, hint: str | None = None) -> EndpointFailed:
+        """The error to raise, with the endpoint's address and without the key."""
+        return EndpointFailed(f"{self._shown}: {self._clean(what)}", hint=hint)
+
+    def _pause(self, attempt: int) -> float:
+        longest: float = min(LONGEST_PAUSE_S, self._pause_s * 2**attempt)
+        return longest * random.uniform(0.5, 1.0)
+
+    def _clean(self, text: str) -> str:
+        return text.replace(self._key, "[key]") if self._key else text
+
+
+class ChatEndpoint(JsonEndpoint):
+    """Asks a model, as the command line names it."""
+
+    advice: ClassVar[Mapping[int, str]] = {
+        401: "Check the API key: --api-key-env names the variable that holds it.",
+        403: "The key may not use this model.",
+        404: "Check --base-url and --model.",
+    }
+    address_advice: ClassVar[str] = "--base-url is the part before /chat/completions."
 
     def __init__(
         self,
@@ -47,73 +138,33 @@ class ChatEndpoint:
         pause_s: float = 1.0,
     ) -> None:
         self.model = model
-        self._url = base_url.rstrip("/") + "/chat/completions"
-        self._shown = _without_password(self._url)
-        self._key = api_key
-        self._attempts = attempts
-        self._pause_s = pause_s
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
-        self._http = httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=not _is_loopback(base_url))
+        super().__init__(
+            base_url.rstrip("/") + "/chat/completions",
+            {"Authorization": f"Bearer {api_key}"} if api_key else {},
+            key=api_key,
+            timeout_s=timeout_s,
+            attempts=attempts,
+            pause_s=pause_s,
+        )
 
     def __repr__(self) -> str:
         return f"ChatEndpoint({self._shown!r}, model={self.model!r})"
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
     async def complete(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> Completion:
-        """Ask for the next message.
-
-        Answers that ask for patience (408, 409, 425, 429, 5xx), timeouts and broken connections are tried again with growing
-        pauses, or with the pause that the endpoint asks for. Raises `EndpointFailed` when that did not help.
-        """
+        """Ask for the next message. Raises `EndpointFailed` as `post` does, and when the answer is no chat completion."""
         body: dict[str, Any] = {"model": self.model, "messages": list(messages)}
         if tools:
             body |= {"tools": list(tools), "tool_choice": "auto"}
-        content = json.dumps(body)
-        failure = ""
-        for attempt in range(self._attempts):
-            if attempt:
-                log.info("%s: trying again (%d of %d) after: %s", self._shown, attempt + 1, self._attempts, self._clean(failure))
-            asked: float | None = None
-            try:
-                answer = await self._http.post(self._url, content=content)
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise self._failed(str(error), hint="--base-url is the part before /chat/completions.") from None
-            except httpx.RequestError as error:
-                failure = f"{type(error).__name__}: {error}"
-            else:
-                if answer.status_code < 300:
-                    return self._read(answer)
-                failure = f"HTTP {answer.status_code}: {answer.text[:300]}"
-                if answer.status_code not in _RETRIED:
-                    raise self._failed(failure, hint=_advice(answer.status_code))
-                asked = _seconds(answer.headers.get("retry-after"))
-            if attempt + 1 < self._attempts:
-                await asyncio.sleep(asked if asked is not None else self._pause(attempt))
-        raise self._failed(f"{self._attempts} attempts, the last one: {failure}")
-
-    def _pause(self, attempt: int) -> float:
-        longest: float = min(LONGEST_PAUSE_S, self._pause_s * 2**attempt)
-        return longest * random.uniform(0.5, 1.0)
-
-    def _read(self, answer: httpx.Response) -> Completion:
+        answer = await self.post(body)
         try:
-            body = answer.json()
-            message = body["choices"][0]["message"]
-            usage = body.get("usage") or {}
+            said = answer.json()
+            message = said["choices"][0]["message"]
+            usage = said.get("usage") or {}
             if not isinstance(message, dict):
                 raise TypeError("the message is not an object")
             return Completion(message, _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise self._failed(f"the answer is no chat completion ({error}): {answer.text[:300]}") from None
-
-    def _failed(self, what: str, *, hint: str | None = None) -> EndpointFailed:
-        return EndpointFailed(f"{self._shown}: {self._clean(what)}", hint=hint)
-
-    def _clean(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
+            raise self.failed(f"the answer is no chat completion ({error}): {answer.text[:300]}") from None
 
 
 def _count(value: Any) -> int:
@@ -125,14 +176,6 @@ def _seconds(text: str | None) -> float | None:
         return min(LONGEST_PAUSE_S, max(0.0, float(text))) if text else None
     except ValueError:
         return None
-
-
-def _advice(status: int) -> str | None:
-    return {
-        401: "Check the API key: --api-key-env names the variable that holds it.",
-        403: "The key may not use this model.",
-        404: "Check --base-url and --model.",
-    }.get(status)
 
 
 def _without_password(url: str) -> str:
