@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.docker import DockerDaemon, docker_daemon
 from tests.support.processes import ROOT, Servers, free_port, running
 
 
@@ -34,3 +35,20 @@ def module_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """As ``serve``, for servers that the tests of one module share."""
     with running(tmp_path_factory.mktemp("servers")) as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def session_docker_daemon() -> Iterator[DockerDaemon]:
+    """The daemon behind ``docker_daemon``."""
+    with docker_daemon() as daemon:
+        yield daemon
+
+
+@pytest.fixture(name="docker_daemon", scope="module")
+def docker_daemon_fixture(session_docker_daemon: DockerDaemon) -> Iterator[DockerDaemon]:
+    """A Docker daemon, to which the command ``docker`` talks meanwhile. The first test that needs it may take minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        if session_docker_daemon.host is not None:
+            patch.setenv("DOCKER_HOST", session_docker_daemon.host)
+            patch.delenv("DOCKER_CONTEXT", raising=False)
+        yield session_docker_daemon

@@ -235,7 +235,7 @@ class DockerSwarmProvider(_Docker):
         if swarm != "active":
             if not auto_init_swarm:
                 raise MissingProgram("This machine is in no swarm", hint="Run docker swarm init, or set auto_init_swarm.")
-            self._run("swarm", "init", "--advertise-addr", "127.0.0.1")
+            self._run("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
         if overlay_network and overlay_network not in self._run("network", "ls", "--format", "{{.Name}}").splitlines():
             self._run("network", "create", "--driver", "overlay", "--attachable", overlay_network)
 
