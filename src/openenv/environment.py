@@ -166,6 +166,9 @@ class Environment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
 class AsyncEnvironment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
     """An environment whose methods are coroutines; it runs on the event loop and must not block it."""
 
+    stops_when_closed: ClassVar[bool] = False
+    """Whether a running ``reset`` or ``step`` is cancelled when its world is closed; else the end waits for it."""
+
     @abstractmethod
     async def reset(self, *args: Any, **kwargs: Any) -> ObservationT:
         """As `Environment.reset`."""

@@ -54,7 +54,7 @@ async def test_the_process_ends_with_its_client_also_in_the_middle_of_a_call(ser
         assert alive(running)
     await until_gone(running)
     async with connect(f"{server.ws_url}/ws") as socket:
-        call = {"type": "call_tool", "tool_name": "count", "arguments": {"to": 2, "pause": 1}}
+        call = {"type": "call_tool", "tool_name": "count", "arguments": {"to": 600, "pause": 1}}
         await socket.send(json.dumps({"type": "step", "data": call}))
         while "begun" not in log.read_text():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)

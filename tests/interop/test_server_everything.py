@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -21,26 +20,20 @@ from mcp import Client
 
 from openenv.client import ToolClient
 from openenv.errors import InvalidArguments, ToolFailed, ToolNotFound
-from tests.support.locks import only_one
-from tests.support.processes import ROOT, Server, Servers
+from tests.support.node import node_tools
+from tests.support.processes import Server, Servers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
-TOOLS = Path(os.environ.get("NODE_TOOLS", ROOT / ".node-tools"))
-SERVER = TOOLS / "node_modules" / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
-INSTALL = ROOT / "scripts" / "node-tools.sh"
+INDEX = "@modelcontextprotocol/server-everything/dist/index.js"
 
 
 @pytest.fixture(scope="module")
 def command() -> str:
-    """The command line of server-everything; installed once, or the test is skipped with what to run."""
-    if not SERVER.exists() and INSTALL.exists():
-        with only_one(ROOT / "build" / "node-tools.lock"):
-            subprocess.run([INSTALL], check=False, stdout=subprocess.DEVNULL)
-    node = shutil.which("node", path=str(TOOLS / "node_modules" / ".bin")) or shutil.which("node")
-    if not SERVER.exists() or node is None:
-        pytest.skip("server-everything is not installed: run scripts/node-tools.sh")
-    return shlex.join([node, str(SERVER)])
+    """The command line of server-everything."""
+    folder = node_tools().folder
+    node = folder / "node" / "node_modules" / ".bin" / "node"
+    return shlex.join([str(node), str(folder / "everything" / "node_modules" / INDEX)])
 
 
 @pytest.fixture
@@ -65,7 +58,7 @@ def children(server: Server) -> int:
             continue
         try:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            found += parent == server.pid and str(SERVER).encode() in (entry / "cmdline").read_bytes()
+            found += parent == server.pid and INDEX.encode() in (entry / "cmdline").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found

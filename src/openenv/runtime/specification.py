@@ -86,6 +86,11 @@ class EnvironmentSpecification:
         return issubclass(self.environment_type, AsyncEnvironment)
 
     @property
+    def stops_when_closed(self) -> bool:
+        """Whether a running step is stopped when its world is closed."""
+        return issubclass(self.environment_type, AsyncEnvironment) and self.environment_type.stops_when_closed
+
+    @property
     def inline(self) -> bool:
         """Whether reset and step run on the event loop."""
         return issubclass(self.environment_type, Environment) and self.environment_type.execution == "inline"

@@ -62,6 +62,8 @@ class World:
         self._on_idle: list[Callable[[], None]] = []
         self._opening = True
         self._on_open: list[Callable[[OpenEnvError | None], None]] = []
+        self._stoppable: asyncio.Task[Any] | None = None
+        """The running operation, where the end of the world need not wait for it."""
         self._tasks: set[asyncio.Task[Any]] = set()
         """The loop itself holds its tasks only weakly."""
 
@@ -141,7 +143,10 @@ class World:
         return self._start(operation, finish)
 
     def close(self, reason: str, finish: Callable[[], None]) -> None:
-        """End the world after the running operation: refuse what waits, call the environment's ``close`` once."""
+        """End the world after the running operation: refuse what waits, call the environment's ``close`` once.
+
+        The running operation is cancelled where the environment's class says so (``stops_when_closed``).
+        """
         if self.closed is not None:
             finish()
             return
@@ -149,6 +154,8 @@ class World:
         self._refuse_waiting(SessionError(f"The session has ended: {reason}", hint="Open a new one."))
         if self._busy:
             self._on_idle.append(lambda: self._end(finish))
+            if self._stoppable is not None:
+                self._stoppable.cancel()
         else:
             self._busy = True
             self._end(finish)
@@ -183,6 +190,7 @@ class World:
 
     def _spawn(self, work: Coroutine[Any, Any, Result | Deferred], finish: Finish, control: Control | None) -> None:
         def ended(task: asyncio.Task[Result | Deferred]) -> None:
+            self._stoppable = None
             if control is not None:
                 control.on_cancel = None
             if task.cancelled():
@@ -191,6 +199,8 @@ class World:
                 self._finished(task.result(), finish)
 
         task = self._keep(work)
+        if self.specification.stops_when_closed:
+            self._stoppable = task
         if control is not None:
             control.on_cancel = lambda: _stop(task)
         task.add_done_callback(ended)

@@ -33,7 +33,7 @@ Streams = tuple[MemoryObjectReceiveStream[Incoming], MemoryObjectSendStream[Sess
 
 BUSY_S: Final = 60.0
 """Of messages that answer nothing, so many are taken in so many seconds:"""
-BUSY_MESSAGES: Final = 20_000
+BUSY_MESSAGES: Final = 5_000
 GRACE_S: Final = 2.0
 """How long a server may take to end by itself once its standard input is closed, and again after SIGTERM."""
 KEPT_OF_STDERR: Final = 4096

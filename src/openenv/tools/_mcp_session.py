@@ -47,6 +47,8 @@ MAX_PAGES: Final = 100
 MAX_TOOLS: Final = 2000
 LONGEST_TEXT: Final = 4000
 """Characters of a server's words in an error, a notice or a log line."""
+READ_S: Final = 300.0
+"""How long a stream at a URL may be silent, where nobody waits for an answer."""
 CLOSE_S: Final = 10.0
 """How long a server at a URL may take to end a session; a process has its own, shorter terms."""
 
@@ -234,7 +236,7 @@ class McpSession:
             if not response.headers.get("content-type", "").lower().startswith("text/event-stream"):
                 response.stream = _Bounded(response.stream, server.max_message_bytes)
 
-        timeout = httpx2.Timeout(server.start_timeout_s, read=server.call_timeout_s + 5.0)
+        timeout = httpx2.Timeout(server.start_timeout_s, read=max(READ_S, server.call_timeout_s + 5.0))
         headers = {"accept-encoding": "identity", **server.headers}
         async with (
             httpx2.AsyncClient(timeout=timeout, headers=headers, event_hooks={"response": [bound]}) as client,

@@ -120,6 +120,7 @@ class McpServerEnvironment(AsyncEnvironment[Action, Observation, State]):
     server: ClassVar[McpServer]
     max_sessions: ClassVar[int | None] = 64
     """Each one is a process."""
+    stops_when_closed: ClassVar[bool] = True
     described: ClassVar[EnvironmentMetadata | None] = None
     """What ``/metadata`` says, where not the class's name and docstring."""
     _running: ClassVar[set[McpServerEnvironment]]
