@@ -17,7 +17,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from openenv.errors import InvalidFrame, OpenEnvError, Unsupported, ValidationFailed
 from openenv.operation import Result
 from openenv.protocol.json import parse
-from openenv.protocol.jsonrpc import rpc_refusal
+from openenv.protocol.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, rpc_error, rpc_refusal
 from openenv.runtime import SessionRequest
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON, read_body
@@ -78,7 +78,9 @@ class McpRoute:
         except OpenEnvError as error:
             headers = {"Retry-After": "1"} if error.http_status == 503 else {}
             status = 400 if error.http_status == 422 else error.http_status
-            return Response(rpc_refusal(_id_of(raw), error), status_code=status, headers=headers, media_type=JSON)
+            code = INVALID_PARAMS if isinstance(error, ValidationFailed) else INVALID_REQUEST
+            content = rpc_error(_id_of(raw), code, error.message, error.body())
+            return Response(content, status_code=status, headers=headers, media_type=JSON)
 
     async def _load(self) -> StandardMcp:
         """The SDK takes most of a second to import: not on the event loop."""
