@@ -154,8 +154,7 @@ def check_recurrence(lines: list[str], times_of: Mapping[str, Any]) -> None:
     all_day = times_of["start_date"] is not None
     zone = None if all_day else times.zone(times_of["start_time_zone"])
     try:
-        if not series(tuple(lines), from_utc_text(times_of["start_datetime"]), zone).any:
-            raise InvalidRecurrence("it has no occurrence")
+        series(tuple(lines), from_utc_text(times_of["start_datetime"]), zone).check()
     except InvalidRecurrence as error:
         raise invalid("recurrence", f"Invalid recurrence rule: {error}", example=["RRULE:FREQ=WEEKLY;COUNT=4;BYDAY=MO"]) from None
 
