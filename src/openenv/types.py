@@ -139,12 +139,17 @@ class ToolResult:
 
 
 class ToolError(BaseModel):
-    """Why a tool call failed. ``error_type`` is one of OpenEnv's five kinds, ``code`` the stable code of ours."""
+    """Why a tool call failed; ``error_type`` is one of OpenEnv's five kinds.
 
-    model_config = ConfigDict(extra="allow")
+    OpenEnv's clients refuse further keys here, so what else is known travels in the observation's ``metadata["error"]``:
+    the stable code, the field, a hint, an example.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     error_type: Literal["execution_error", "invalid_args", "transport_error", "tool_not_found", "timeout"]
     message: str
+    details: SkipJsonSchema[dict[str, Any]] = Field(default_factory=dict, exclude=True)
 
 
 class ListToolsAction(Action):

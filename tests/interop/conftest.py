@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.cases import APPS
 from tests.support.locks import only_one
 from tests.support.processes import ROOT, Server, running
 
@@ -42,3 +43,15 @@ def mounted(tmp_path_factory: pytest.TempPathFactory, reference_python: Path) ->
             return servers.start(command, env=environment, cwd=HERE)
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def their_server(mounted: Callable[..., Server]) -> Server:
+    """OpenEnv 0.10 serving the toys."""
+    return mounted(APPS, reference=True)
+
+
+@pytest.fixture(scope="session")
+def our_server(mounted: Callable[..., Server]) -> Server:
+    """This project serving the toys."""
+    return mounted(APPS, reference=False)

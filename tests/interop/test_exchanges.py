@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.interop.accepted import ACCEPTED
-from tests.interop.cases import APPS, EXCHANGES
+from tests.interop.cases import EXCHANGES
 from tests.interop.compare import differences, unexplained
 from tests.interop.counts import record
 from tests.interop.exchange import perform_all
@@ -24,15 +23,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")
-def theirs(mounted: Callable[..., Server]) -> dict[str, list[Any]]:
+def theirs(their_server: Server) -> dict[str, list[Any]]:
     """What OpenEnv 0.10 answers."""
-    return asyncio.run(perform_all(EXCHANGES, mounted(APPS, reference=True).url))
+    return asyncio.run(perform_all(EXCHANGES, their_server.url))
 
 
 @pytest.fixture(scope="module")
-def ours(mounted: Callable[..., Server]) -> dict[str, list[Any]]:
+def ours(our_server: Server) -> dict[str, list[Any]]:
     """What this project answers."""
-    return asyncio.run(perform_all(EXCHANGES, mounted(APPS, reference=False).url))
+    return asyncio.run(perform_all(EXCHANGES, our_server.url))
 
 
 def test_names_are_unique() -> None:

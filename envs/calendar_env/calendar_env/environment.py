@@ -188,7 +188,7 @@ class CalendarEnvironment(AllCalendarTools):
             return None
         error = None
         if observation.error is not None:
-            error = ToolError.model_validate({"error_type": "execution_error"} | observation.error)
+            error = ToolError(error_type="execution_error", message=observation.error["message"], details=observation.error)
         return outcome_from(self.tools, observation.tool_used, observation.tool_result, error)
 
     def _listed(self) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic_core import to_jsonable_python
 
@@ -87,6 +87,8 @@ class ToolEnvironment(Environment[ActionT, ObservationT, StateT]):
         if not isinstance(value, ToolResult):
             value = to_jsonable_python(value)
         seen: Observation = CallToolObservation(tool_name=outcome.name, result=value, error=error)
+        if error is not None:
+            seen.metadata = {"error": error.details}
         return seen  # type: ignore[return-value]
 
     def tool_action(self, name: str, arguments: Mapping[str, Any]) -> Action:
@@ -114,15 +116,15 @@ TOOL_TIMEOUT = "TOOL_TIMEOUT"
 
 
 def tool_error(error: OpenEnvError) -> ToolError:
-    """The error as OpenEnv's clients know it (``error_type``, ``message``), with our code, field, hint and example."""
-    kind = "execution_error"
+    """The error as OpenEnv's clients know it (``error_type``, ``message``), and our own body in ``details``."""
+    kind: Literal["execution_error", "tool_not_found", "invalid_args", "timeout"] = "execution_error"
     if isinstance(error, ToolNotFound):
         kind = "tool_not_found"
     elif isinstance(error, InvalidArguments):
         kind = "invalid_args"
     elif error.code == TOOL_TIMEOUT:
         kind = "timeout"
-    return ToolError.model_validate({"error_type": kind} | to_jsonable_python(error.body()))
+    return ToolError(error_type=kind, message=error.message, details=to_jsonable_python(error.body()))
 
 
 def outcome_from(tools: ToolRegistry, name: str, value: Any, error: ToolError | None) -> ToolOutcome:
@@ -134,7 +136,8 @@ def outcome_from(tools: ToolRegistry, name: str, value: Any, error: ToolError | 
 
 def error_from(error: ToolError) -> OpenEnvError:
     """The exception again that `tool_error` has written down."""
-    known = dict(error.__pydantic_extra__ or {})
+    known = dict(error.details)
+    known.pop("message", None)
     code = known.pop("code", None)
     failed: OpenEnvError = ToolFailed(error.message, code=code) if code else ExecutionFailed(error.message)
     failed.field, failed.hint, failed.example = known.pop("field", None), known.pop("hint", None), known.pop("example", None)

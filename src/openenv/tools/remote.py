@@ -190,7 +190,8 @@ class McpServerEnvironment(AsyncEnvironment[Action, Observation, State]):
         if isinstance(action, CallToolAction):
             outcome = await self._call(action.tool_name, action.arguments, context)
             error = None if outcome.error is None else tool_error(outcome.error)
-            return CallToolObservation(tool_name=outcome.name, result=outcome.value, error=error)
+            metadata = {} if error is None else {"error": error.details}
+            return CallToolObservation(tool_name=outcome.name, result=outcome.value, error=error, metadata=metadata)
         raise ValidationFailed(f"{type(action).__name__} is not a tool action", hint="Send list_tools or call_tool.")
 
     async def close(self) -> None:

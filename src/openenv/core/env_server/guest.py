@@ -38,8 +38,8 @@ _QUESTIONS = tuple(name for name in vars(TaskProvider) if not name.startswith("_
 class Guest:
     """What both kinds of guest have: the instance, and the names that its methods take."""
 
-    make: ClassVar[Callable[[], Any]]
-    """The author's factory."""
+    factory: ClassVar[tuple[Callable[[], Any]]]
+    """The author's factory; in a tuple, so that it does not become a method."""
     mode: ClassVar[str] = "simulation"
     steps_list_tools: ClassVar[bool] = False
     """Whether the tools are asked for by a step, as where the action type is a tool action and there is no FastMCP server."""
@@ -48,6 +48,11 @@ class Guest:
     takes_arguments_unchecked: ClassVar[bool] = True
     auto_reset: ClassVar[bool] = False
     metadata_by_instance: ClassVar[bool] = True
+
+    @classmethod
+    def made(cls) -> Any:
+        """What the author's factory makes."""
+        return cls.factory[0]()
 
     def adopt(self, inner: Any) -> None:
         """Hold the instance that the factory made."""
@@ -95,7 +100,7 @@ class ThreadGuest(Guest, Environment[Any, Any, Any]):
     affinity = True
 
     def __init__(self) -> None:
-        self.adopt(type(self).make())
+        self.adopt(self.made())
 
     def reset(self, **kwargs: Any) -> Any:
         """The instance's reset, with what it names of what was sent."""
@@ -126,7 +131,7 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="openenv-guest")
         try:
-            self.adopt(self._thread.submit(type(self).make).result())
+            self.adopt(self._thread.submit(self.made).result())
         except BaseException:
             self._thread.shutdown(wait=False)
             raise
@@ -199,7 +204,7 @@ def guest_type(factory: Callable[[], Any], inner_type: type, *, mode: str, steps
     coroutines = any(inspect.iscoroutinefunction(getattr(inner_type, name, None)) for name in (*_QUESTIONS, "reset", "step"))
     unknown = inner_type is object
     base = LoopGuest if asynchronous or coroutines or unknown or hasattr(inner_type, "tool_listings") else ThreadGuest
-    known = {"make": staticmethod(factory), "mode": mode, "steps_list_tools": steps_list_tools, "__doc__": inner_type.__doc__}
+    known = {"factory": (factory,), "mode": mode, "steps_list_tools": steps_list_tools, "__doc__": inner_type.__doc__}
     return type(inner_type.__name__, (base,), known)
 
 

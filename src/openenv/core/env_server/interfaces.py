@@ -62,20 +62,20 @@ class Environment(ABC, Generic[ActT, ObsT, StateT]):
         self.rubric = rubric
 
     @abstractmethod
-    def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> ObsT:
-        """Begin an episode."""
+    def reset(self, *args: Any, **kwargs: Any) -> ObsT:
+        """Begin an episode: ``reset(seed=None, episode_id=None, **more)``, or as much of it as yours names."""
 
-    async def reset_async(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> ObsT:
+    async def reset_async(self, *args: Any, **kwargs: Any) -> ObsT:
         """Begin an episode; override it where resetting waits for something."""
-        return self.reset(seed=seed, episode_id=episode_id, **kwargs)
+        return self.reset(*args, **kwargs)
 
     @abstractmethod
-    def step(self, action: ActT, timeout_s: float | None = None, **kwargs: Any) -> ObsT:
-        """Do one action."""
+    def step(self, action: ActT, *args: Any, **kwargs: Any) -> ObsT:
+        """Do one action: ``step(action, timeout_s=None, **more)``, or as much of it as yours names."""
 
-    async def step_async(self, action: ActT, timeout_s: float | None = None, **kwargs: Any) -> ObsT:
+    async def step_async(self, action: ActT, *args: Any, **kwargs: Any) -> ObsT:
         """Do one action; override it where a step waits for something."""
-        return self.step(action, timeout_s=timeout_s, **kwargs)
+        return self.step(action, *args, **kwargs)
 
     @property
     @abstractmethod

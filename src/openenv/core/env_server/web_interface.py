@@ -77,7 +77,7 @@ class WebInterfaceManager:
         self.metadata = metadata or load_environment_metadata(env)
         self.episode_state = EpisodeState(step_count=0)
         self.connected_clients: list[WebSocket] = []
-        self._guest = type("WebGuest", (LoopGuest,), {"make": staticmethod(lambda: env)})()
+        self._guest = type("WebGuest", (LoopGuest,), {"factory": (lambda: env,)})()
         self._turn = asyncio.Lock()
 
     async def connect_websocket(self, websocket: WebSocket) -> None:
