@@ -59,7 +59,7 @@ class InspectAIHarness(EvalHarness):
             raise RuntimeError(f"Inspect AI returned no log for {task!r}: look at the names of the task and of the model")
         log = logs[0]
         if log.status != "success":
-            because = f": {log.error}" if log.error else ""
+            because = f": {str(getattr(log.error, 'message', log.error))[:500]}" if log.error else ""
             raise RuntimeError(f"Inspect AI's evaluation of {task!r} ended with the status {log.status!r}{because}")
         return _scores(log)
 

@@ -7,7 +7,9 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 import time
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -185,18 +187,17 @@ class GitServerClient:
     def _environment(self) -> dict[str, str]:
         if any(sign in text for text in (self.username, self.password) for sign in "\r\n\0"):
             raise ValueError("A user name and a password must have no line break and no zero byte")
-        settings = {
-            "user.name": self.username,
-            "user.email": f"{self.username}@local.env",
-            "init.defaultBranch": "main",
-            "credential.helper": "",  # forgets those that the system has
-            f"credential.{self.gitea_url}.helper": HELPER,
-        }
-        numbered: dict[str, str] = {"GIT_CONFIG_COUNT": str(len(settings))}
-        for number, (key, value) in enumerate(settings.items()):
+        folder = tempfile.mkdtemp(prefix="openenv-git-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        config = Path(folder, "gitconfig")
+        name = self.username.replace("\\", "\\\\").replace('"', '\\"')
+        config.write_text(f'[user]\n\tname = "{name}"\n\temail = "{name}@local.env"\n[init]\n\tdefaultBranch = main\n')
+        helpers = {"credential.helper": "", f"credential.{self.gitea_url}.helper": HELPER}  # the empty one forgets the system's
+        numbered = {"GIT_CONFIG_COUNT": str(len(helpers))}
+        for number, (key, value) in enumerate(helpers.items()):
             numbered |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         own = {
-            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_GLOBAL": str(config),
             "GIT_TERMINAL_PROMPT": "0",
             # A folder that is no working copy must not be taken for a part of a repository that the workspace lies in.
             "GIT_CEILING_DIRECTORIES": str(self.workspace_dir.resolve()),
