@@ -1,7 +1,8 @@
 """OpenEnv's overview, block by block: which test makes a block's calls, and why the others are left out.
 
 The overview is the text "What is OpenEnv - A Comprehensive Overview". The tests are in ``tests/overview``, with the code that a
-reader of it would write in ``tests/overview/snippets``: the same imports, names, arguments and JSON, against real servers.
+reader of it would write in ``tests/overview/snippets``: the same imports, names, arguments and JSON, against real servers,
+with the framework's names from ``openenv`` and once more from ``openenv.core``.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "Factory Pattern for Concurrency": (
         "test_framework::test_an_instance_in_place_of_a_factory_is_a_type_error",
         "test_framework::test_each_socket_has_an_environment_of_its_own",
+        "test_framework::test_each_socket_has_an_environment_of_its_own_one_at_a_time",
     ),
     "Browser Automation (BrowserGym)": ("test_domains::test_browser_automation",),
     "Calendar Management": ("test_domains::test_calendar_management",),
@@ -82,9 +84,9 @@ SHOWN: dict[str, tuple[str, ...]] = {
 """Block → the tests that make its calls, as ``module::test`` in ``tests/overview``."""
 
 DIFFERENT: dict[str, str] = {
-    "WebSocket-Based Persistent Sessions": "the port is a free one; requests.post is httpx's, with a base URL",
-    "Factory Pattern for Concurrency": "the old way, an instance, is a TypeError that shows the new one",
-    "Step-State-Reset Paradigm": "`state` has a default, where the overview makes it abstract",
+    "WebSocket-Based Persistent Sessions": "a free port; httpx's post; in openenv.core it is GenericEnvClient that loops",
+    "Factory Pattern for Concurrency": "the old way is a TypeError that shows the new one; openenv.core has one session at a time",
+    "Step-State-Reset Paradigm": "`state` has a default, where the overview and openenv.core make it abstract",
     "WebSocket Communication Protocol: Connection Flow": "the handshake carries Alice's token: the server has no default user",
     "WebSocket Communication Protocol: Message Format": "`tool_result` is Google's object; the overview abbreviates it to a list",
     "Multi-Tenancy with Database Isolation": "the session manager is a user's own; the factory takes the names from the request",

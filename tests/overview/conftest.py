@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import runpy
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+import openenv
+import openenv.core
 from tests.support.processes import ROOT, Server, Servers
 
 SNIPPETS = Path(__file__).parent / "snippets"
-PACKAGES = ("openenv",)
+PACKAGES = ("openenv", "openenv.core")
 """Where a snippet may take the framework's names from."""
 
 
@@ -23,6 +27,16 @@ class Snippets:
     package: str
     folder: Path
     serve: Servers
+
+    @property
+    def client(self) -> Any:
+        """The client for plain JSON: ``EnvClient`` itself, which in OpenEnv 0.10, and so in ``openenv.core``, is abstract."""
+        return openenv.EnvClient if self.package == "openenv" else openenv.core.GenericEnvClient
+
+    @property
+    def framework(self) -> ModuleType:
+        """The package."""
+        return import_module(self.package)
 
     def names(self, module: str) -> dict[str, Any]:
         """What the module defines."""

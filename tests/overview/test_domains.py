@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import httpx
@@ -20,7 +19,7 @@ Steps = list[tuple[Any, dict[str, Any]]]
 def play(snippets: Snippets, module: str, steps: Steps) -> None:
     """Serve the module, take the steps, and compare the named fields of each observation."""
     server = snippets.served(module)
-    with import_module(snippets.package).EnvClient(base_url=server.ws_url) as client:
+    with snippets.client(base_url=server.ws_url) as client:
         client.reset()
         for action, expected in steps:
             observation = client.step(action).observation

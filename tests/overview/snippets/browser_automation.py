@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Optional
+from typing import Literal, Optional
 
 from pydantic import Field
 
-from openenv import Action, Environment, Observation, create_app
+from openenv import Action, Environment, Observation, State, create_app
 
 
 class BrowserAction(Action):
@@ -25,7 +25,7 @@ class BrowserObservation(Observation):
     success: bool = Field(..., description="Action succeeded")
 
 
-class Form(Environment[BrowserAction, BrowserObservation, Any]):
+class Form(Environment[BrowserAction, BrowserObservation, State]):
     """A page with one field."""
 
     def __init__(self) -> None:
@@ -45,6 +45,10 @@ class Form(Environment[BrowserAction, BrowserObservation, Any]):
         else:
             return self._seen(success=False)
         return self._seen(success=True)
+
+    @property
+    def state(self) -> State:
+        return State()
 
     def _seen(self, *, success: bool) -> BrowserObservation:
         html = f'<input id="name" value="{self.typed}">'

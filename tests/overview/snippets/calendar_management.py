@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Literal, Optional
 
 from pydantic import Field
 
-from openenv import Action, Environment, Observation, create_app
+from openenv import Action, Environment, Observation, State, create_app
 
 
 class CalendarAction(Action):
@@ -24,7 +24,7 @@ class CalendarObservation(Observation):
     error_message: Optional[str] = None
 
 
-class Agenda(Environment[CalendarAction, CalendarObservation, Any]):
+class Agenda(Environment[CalendarAction, CalendarObservation, State]):
     """A list of titles."""
 
     def __init__(self) -> None:
@@ -43,6 +43,10 @@ class Agenda(Environment[CalendarAction, CalendarObservation, Any]):
         elif action.tool_name != "events_list":
             return CalendarObservation(success=False, error_message=f"no tool {action.tool_name}")
         return CalendarObservation(success=True, tool_result={"items": self.titles})
+
+    @property
+    def state(self) -> State:
+        return State()
 
 
 app = create_app(Agenda, CalendarAction, CalendarObservation, env_name="agenda")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Literal, Optional
 
-from openenv import Action, Environment, Observation, create_app
+from openenv import Action, Environment, Observation, State, create_app
 
 
 class CodeAction(Action):
@@ -23,7 +23,7 @@ class CodeObservation(Observation):
     success: bool
 
 
-class Repository(Environment[CodeAction, CodeObservation, Any]):
+class Repository(Environment[CodeAction, CodeObservation, State]):
     """Files, and one test: that ``answer.txt`` says 42."""
 
     def __init__(self) -> None:
@@ -50,6 +50,10 @@ class Repository(Environment[CodeAction, CodeObservation, Any]):
             self.changed = []
             return CodeObservation(success=True, git_status="clean", reward=1.0, done=True)
         return CodeObservation(success=False)
+
+    @property
+    def state(self) -> State:
+        return State()
 
 
 app = create_app(Repository, CodeAction, CodeObservation, env_name="code")

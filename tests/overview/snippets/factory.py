@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 from pydantic import BaseModel, Field, validator
 
-from openenv import Environment, create_app
+from openenv import Environment, State, create_app
 from openenv import Observation as BaseObservation
 
 
@@ -37,7 +37,7 @@ def load_config() -> Dict[str, int]:
     return {"number": next(_configs)}
 
 
-class MyEnvironment(Environment[Any, Observation, Any]):
+class MyEnvironment(Environment[Any, Observation, State]):
     def __init__(self, config: Dict[str, int]) -> None:
         super().__init__()
         self.config = config
@@ -50,6 +50,10 @@ class MyEnvironment(Environment[Any, Observation, Any]):
     def step(self, action: Action) -> Observation:
         self.commands.append(action.command)
         return Observation(config=self.config["number"], commands=list(self.commands), reward=1.0)
+
+    @property
+    def state(self) -> State:
+        return State(step_count=len(self.commands))
 
 
 def create_environment():  # type: ignore[no-untyped-def]
