@@ -168,68 +168,70 @@ def _json_rpc() -> list[Http]:
     return found
 
 
+_ECHO_FRAMES: list[Any] = [
+    {"type": "reset", "data": {"seed": 42, "episode_id": "ep-1"}},
+    {"type": "reset"},
+    {"type": "reset", "data": {"seed": -1, "episode_id": 5, "more": [1]}},
+    {"type": "reset", "data": {"boom": 1}},
+    _step(message="hi"),
+    {"type": "state"},
+    *[_step(message="m", kind=kind) for kind in ("done", "true", "three", "nan", "inf", "none", "quiet", "nested", "like")],
+    _step(message="m", kind="boom"),
+    _step(message="m", kind="dict"),
+    _step(),
+    _step(message=""),
+    _step(message="x", zzz=1),
+    _step(message=5),
+    {"type": "step"},
+    {"type": "step", "data": None},
+    {"type": "step", "data": []},
+    {"type": "step", "data": {"message": "hi"}, "request_id": "r"},
+    {"type": "reset", "data": None},
+    {"type": "reset", "data": []},
+    {"type": "reset", "more": 1},
+    {"type": "state", "data": {}},
+    {"type": "close", "data": {}},
+    "not json",
+    "",
+    '{"type": "reset"',
+    {"type": "frobnicate"},
+    {},
+    {"type": None},
+    {"type": "ping"},
+    {"type": "mcp", "data": _rpc("tools/list")},
+    {"type": "mcp"},
+    {"type": "mcp", "data": {}},
+    {"type": "mcp", "data": _rpc("openenv/session/create", id=5)},
+    {"type": "mcp", "data": _rpc("openenv/session/close", {"session_id": "$1"})},
+    {"type": "state"},
+    {"type": "close"},
+]
+_TOOL_FRAMES: list[Any] = [
+    {"type": "reset"},
+    _step(type="list_tools"),
+    *[_step(**_call(name)) for name in ("keep", "nothing", "several", "fail", "nosuch")],
+    _step(**_call("add", a=1, b=2)),
+    _step(**_call("add", a="x")),
+    _step(type="call_tool"),
+    _step(type="other"),
+    _step(tool_name="keep"),
+    _step(metadata={"a": 1}),
+    {"type": "mcp", "data": _rpc("tools/list")},
+    {"type": "mcp", "data": _rpc("tools/call", {"name": "add", "arguments": {"a": 2, "b": 3}})},
+    {"type": "mcp", "data": _rpc("initialize", {})},
+    {"type": "state"},
+    {"type": "close"},
+]
+
+
 def _sockets() -> list[Socket]:
-    echo = [
-        {"type": "reset", "data": {"seed": 42, "episode_id": "ep-1"}},
-        {"type": "reset"},
-        {"type": "reset", "data": {"seed": -1, "episode_id": 5, "more": [1]}},
-        {"type": "reset", "data": {"boom": 1}},
-        _step(message="hi"),
-        {"type": "state"},
-        *[_step(message="m", kind=kind) for kind in ("done", "true", "three", "nan", "inf", "none", "quiet", "nested", "like")],
-        _step(message="m", kind="boom"),
-        _step(message="m", kind="dict"),
-        _step(),
-        _step(message=""),
-        _step(message="x", zzz=1),
-        _step(message=5),
-        {"type": "step"},
-        {"type": "step", "data": None},
-        {"type": "step", "data": []},
-        {"type": "step", "data": {"message": "hi"}, "request_id": "r"},
-        {"type": "reset", "data": None},
-        {"type": "reset", "data": []},
-        {"type": "reset", "more": 1},
-        {"type": "state", "data": {}},
-        {"type": "close", "data": {}},
-        "not json",
-        "",
-        '{"type": "reset"',
-        {"type": "frobnicate"},
-        {},
-        {"type": None},
-        {"type": "ping"},
-        {"type": "mcp", "data": _rpc("tools/list")},
-        {"type": "mcp"},
-        {"type": "mcp", "data": {}},
-        {"type": "mcp", "data": _rpc("openenv/session/create", id=5)},
-        {"type": "mcp", "data": _rpc("openenv/session/close", {"session_id": "$1"})},
-        {"type": "state"},
-        {"type": "close"},
-    ]
-    tools = [
-        {"type": "reset"},
-        _step(type="list_tools"),
-        *[_step(**_call(name)) for name in ("keep", "nothing", "several", "fail", "nosuch")],
-        _step(**_call("add", a=1, b=2)),
-        _step(**_call("add", a="x")),
-        _step(type="call_tool"),
-        _step(type="other"),
-        _step(tool_name="keep"),
-        _step(metadata={"a": 1}),
-        {"type": "mcp", "data": _rpc("tools/list")},
-        {"type": "mcp", "data": _rpc("tools/call", {"name": "add", "arguments": {"a": 2, "b": 3}})},
-        {"type": "mcp", "data": _rpc("initialize", {})},
-        {"type": "state"},
-        {"type": "close"},
-    ]
     calls = [
         _rpc("tools/list"),
         _rpc("tools/call", {"name": "keep", "arguments": {"a": 2}}),
         _rpc("tools/call", {"name": "keep"}),
     ]
-    found = [Socket(f"{app}: everything", f"/{app}/ws", echo) for app in ("echo", "patient", "production")]
-    found += [Socket(f"{app}: tools", f"/{app}/ws", tools) for app in ("calculator", "called")]
+    found = [Socket(f"{app}: everything", f"/{app}/ws", _ECHO_FRAMES) for app in ("echo", "patient", "production")]
+    found += [Socket(f"{app}: tools", f"/{app}/ws", _TOOL_FRAMES) for app in ("calculator", "called")]
     found += [
         Socket(
             "steptools",
@@ -255,11 +257,15 @@ def _sockets() -> list[Socket]:
             "json-rpc frames without tools", "/echo/mcp", [_rpc("tools/list"), _rpc("openenv/session/close", {"session_id": "x"})]
         ),
     ]
+    return found
+
+
+def _attached() -> list[Socket]:
     create = ["POST", "/calculator/mcp", _rpc("openenv/session/create")]
     keep = {"$http": ["POST", "/calculator/mcp", _rpc("tools/call", {"name": "keep", "arguments": {"a": 2}, "session_id": "$1"})]}
     close = {"$http": ["POST", "/calculator/mcp", _rpc("openenv/session/close", {"session_id": "$1"})]}
     attach = "/calculator/ws?session_id=$1"
-    found += [
+    found = [
         Socket(
             "a session by HTTP, attached",
             attach,
@@ -274,4 +280,4 @@ def _sockets() -> list[Socket]:
     return found
 
 
-EXCHANGES: list[Http | Socket] = [*_probes(), *_stateless(), *_catalogue(), *_json_rpc(), *_sockets()]
+EXCHANGES: list[Http | Socket] = [*_probes(), *_stateless(), *_catalogue(), *_json_rpc(), *_sockets(), *_attached()]
