@@ -85,7 +85,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
 
 DIFFERENT: dict[str, str] = {
     "WebSocket-Based Persistent Sessions": "a free port; httpx's post; in openenv.core it is GenericEnvClient that loops",
-    "Factory Pattern for Concurrency": "the old way is a TypeError that shows the new one; openenv.core has one session at a time",
+    "Factory Pattern for Concurrency": "the old way is a TypeError that shows the new one; openenv.core has one session at once",
     "Step-State-Reset Paradigm": "`state` has a default, where the overview and openenv.core make it abstract",
     "WebSocket Communication Protocol: Connection Flow": "the handshake carries Alice's token: the server has no default user",
     "WebSocket Communication Protocol: Message Format": "`tool_result` is Google's object; the overview abbreviates it to a list",
