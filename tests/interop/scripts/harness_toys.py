@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -162,3 +162,12 @@ LIMITS: dict[str, dict[str, Any]] = {
 def shown(result: Any) -> Any:
     """A data class as plain data."""
     return dataclasses.asdict(result)
+
+
+async def told(work: Awaitable[Any], show: Callable[[Any], Any] = lambda result: result) -> Any:
+    """What a call returns, or the type of what it raises."""
+    try:
+        result = await work
+    except Exception as error:  # noqa: BLE001 - whatever is raised is what is compared
+        return {"raises": type(error).__name__}
+    return show(result)
