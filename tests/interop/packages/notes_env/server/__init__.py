@@ -1,0 +1,5 @@
+"""The notebook's server."""
+
+from .notes_environment import NotesEnvironment
+
+__all__ = ["NotesEnvironment"]

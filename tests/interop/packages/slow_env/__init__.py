@@ -1,0 +1,6 @@
+"""Work that waits for others."""
+
+from .client import SlowEnv
+from .models import SlowAction, SlowObservation
+
+__all__ = ["SlowAction", "SlowEnv", "SlowObservation"]
