@@ -37,7 +37,7 @@ def _schema_of(tool: Mapping[str, Any]) -> dict[str, Any]:
 def object_schema(schema: Any) -> dict[str, Any]:
     """An input schema without the alternatives that the APIs refuse at its top: what all parts say, and the first choice."""
     if not isinstance(schema, Mapping):
-        schema = {}
+        return {"type": "object", "properties": {}, "required": []}
     joined = {key: value for key, value in schema.items() if key not in (*_CHOICES, "allOf", "$ref")}
     for part in _parts(schema):
         for key, value in part.items():

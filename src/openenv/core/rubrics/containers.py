@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, overload
 
-from openenv.core.rubrics.base import ReadyScore, Rubric, Steps, all_of, discard, loop_runs, nothing, run, waits
+from openenv.core.rubrics.base import ReadyScore, Rubric, Steps, all_of, loop_runs, nothing, run, waits
 
 __all__ = ["Gate", "RubricDict", "RubricList", "Sequential", "WeightedSum"]
 
@@ -131,13 +131,7 @@ class WeightedSum(_Sequence):
         return score
 
     def _steps(self, action: Any, observation: Any) -> Steps:
-        scores: list[Any] = []
-        try:
-            for rubric in self._rubric_list:
-                scores.append(rubric(action, observation))  # noqa: PERF401 - what came before a failure is discarded
-        except BaseException:
-            discard(scores)
-            raise
+        scores: list[Any] = [rubric(action, observation) for rubric in self._rubric_list]
         waiting = [score for score in scores if waits(score)]
         if waiting:
             done = iter((yield all_of(waiting)))
