@@ -109,7 +109,7 @@ class WebInterfaceManager:
             reward = seen["reward"]
             entry = ActionLog(
                 timestamp=datetime.now(UTC).isoformat(),
-                action=action.model_dump(mode="json"),
+                action=action.model_dump(mode="json", exclude={"metadata"}),
                 observation=seen["observation"],
                 reward=None if reward is None else float(reward),
                 done=seen["done"],
