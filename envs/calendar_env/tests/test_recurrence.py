@@ -200,6 +200,16 @@ def test_numbered_and_plain_weekdays_in_one_rule_both_count() -> None:
     assert found == ["2026-01-12", "2026-01-13", "2026-01-19", "2026-01-26"]
 
 
+def test_the_last_week_of_a_year_goes_on_in_january() -> None:
+    # With weeks from Sunday, 2026 has 52 and its last one begins on 27 December; with weeks from Monday it has 53.
+    assert days(all_day("RRULE:FREQ=DAILY;BYWEEKNO=52;WKST=SU"), low="2026-12-20", high="2027-02-01") == [
+        *("2026-12-27", "2026-12-28", "2026-12-29", "2026-12-30", "2026-12-31", "2027-01-01", "2027-01-02")
+    ]
+    assert days(all_day("RRULE:FREQ=YEARLY;BYWEEKNO=-1;BYDAY=MO,SU"), high="2028-01-01") == [
+        *("2026-12-28", "2027-01-03", "2027-12-27"),
+    ]
+
+
 def test_positions_are_those_of_the_whole_week_in_every_window() -> None:
     series = all_day("RRULE:FREQ=WEEKLY;BYDAY=MO,WE,FR;BYSETPOS=1,-1", start="2026-01-07")
     expected = ["2026-01-09", "2026-01-12", "2026-01-16", "2026-01-19", "2026-01-23"]
@@ -208,7 +218,8 @@ def test_positions_are_those_of_the_whole_week_in_every_window() -> None:
     assert days(series, low="2026-01-14", high="2026-01-24") == expected[2:]
 
 
-# Every rule here happens now and then: dateutil looks for one that never does until the year 9999.
+# Every rule here happens now and then: dateutil looks for one that never does until the year 9999. Nor are there last
+# weeks of years, of which dateutil leaves out the days in January.
 rules = st.builds(
     lambda rhythm, extra, week, end: f"FREQ={rhythm}{extra}{week}{end}",
     st.sampled_from(
@@ -227,7 +238,7 @@ rules = st.builds(
             ";BYMONTH=1,6,12",
             ";BYMONTH=2;BYDAY=MO,WE",
             ";BYYEARDAY=1,60,-1,-307",
-            ";BYWEEKNO=1,10,20,52",
+            ";BYWEEKNO=1,10,20,40",
             ";BYWEEKNO=10;BYDAY=TU",
         ]
     ),
