@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from benchmarks.load import Measurement
 from tests.support.processes import ROOT, Server, Servers
 
-__all__ = ["FLOOR", "OURS", "REFERENCE", "Round", "measure", "start"]
+__all__ = ["EARLIER", "FLOOR", "OURS", "REFERENCE", "Round", "measure", "start", "start_earlier"]
 
 FLOOR = "bare ASGI echo"
 OURS = "this openenv"
+EARLIER = "this openenv, earlier"
 REFERENCE = "openenv 0.10.0"
 
 _REFERENCE_PYTHON = ROOT / "benchmarks" / ".venv-reference" / "bin" / "python"
@@ -40,6 +41,20 @@ class Round:
 def start(servers: Servers) -> dict[str, Server]:
     """Start the three servers, each a single process with its author's settings."""
     return {FLOOR: _floor(servers), OURS: servers("echo"), REFERENCE: _reference(servers)}
+
+
+def start_earlier(servers: Servers, commit: str) -> Server:
+    """Start the echo environment as it was served at an earlier commit, with the dependencies of now.
+
+    Raises ``CalledProcessError`` when there is no such commit.
+    """
+    folder = servers.folder / "earlier"
+    folder.mkdir()
+    archive = subprocess.run(["git", "archive", commit, "src", "envs/echo_env"], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    subprocess.run(["tar", "--extract", "--directory", str(folder)], input=archive.stdout, check=True)
+    path = os.pathsep.join([str(folder / "src"), str(folder / "envs" / "echo_env")])
+    command = [sys.executable, "-m", "openenv.cli", "serve", "echo", "--host", "127.0.0.1", "--port", "0"]
+    return servers.start(command, env={**os.environ, "PYTHONPATH": path}, cwd=folder)
 
 
 def _floor(servers: Servers) -> Server:

@@ -6,13 +6,13 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.calendar import Cost
-from benchmarks.echo import FLOOR, OURS, REFERENCE, Round
+from benchmarks.echo import EARLIER, FLOOR, OURS, REFERENCE, Round
 
 __all__ = ["Report"]
 
@@ -29,7 +29,7 @@ class Report:
 
     def text(self) -> str:
         """The tables."""
-        parts = [self._echo_table(sessions) for sessions in sorted({entry.sessions for entry in self.echo})]
+        parts = [self._echo_table(sessions) for sessions in self._session_counts()]
         if self.calendar:
             parts.append(self._calendar_table())
         if self.imports:
@@ -44,7 +44,8 @@ class Report:
         value = {
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": {"python": platform.python_version(), "cpus": os.cpu_count(), "system": platform.platform()},
-            "ratios": {str(count): self.ratios(count) for count in sorted({entry.sessions for entry in self.echo})},
+            "cpu ratios to the earlier commit": {str(count): self.cpu_ratios(count) for count in self._session_counts()},
+            "ratios": {str(count): self.ratios(count) for count in self._session_counts()},
             "echo": [asdict(entry) for entry in self.echo],
             "calendar": [asdict(cost) for cost in self.calendar],
             "imports": self.imports,
@@ -53,18 +54,28 @@ class Report:
 
     def ratios(self, sessions: int) -> dict[str, list[float]]:
         """Our steps per second as multiples of each other server's, one ratio per round, sorted."""
-        rates: dict[str, dict[int, float]] = {}
+        return self._ratios(sessions, "steps_per_s", (REFERENCE, FLOOR))
+
+    def cpu_ratios(self, sessions: int) -> list[float]:
+        """Our CPU time per step as a multiple of the earlier commit's, one ratio per round, sorted; empty without one."""
+        return self._ratios(sessions, "server_cpu_us", (EARLIER,)).get(EARLIER, [])
+
+    def _ratios(self, sessions: int, figure: str, others: Sequence[str]) -> dict[str, list[float]]:
+        seen: dict[str, dict[int, float]] = {}
         for entry in self.echo:
             if entry.sessions == sessions:
-                rates.setdefault(entry.server, {})[entry.number] = entry.steps_per_s
-        ours = rates.get(OURS, {})
-        others = (name for name in (REFERENCE, FLOOR) if name in rates and ours)
-        return {name: sorted(ours[number] / rate for number, rate in rates[name].items()) for name in others}
+                seen.setdefault(entry.server, {})[entry.number] = getattr(entry, figure)
+        ours = seen.get(OURS, {})
+        known = (name for name in others if name in seen and ours)
+        return {name: sorted(ours[number] / value for number, value in seen[name].items()) for name in known}
+
+    def _session_counts(self) -> list[int]:
+        return sorted({entry.sessions for entry in self.echo})
 
     def _echo_table(self, sessions: int) -> str:
         title = f"echo, {sessions} session{'s' if sessions > 1 else ''}"
         lines = [f"{title:28}{'steps/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'server CPU µs/step':>21}{'load CPU':>10}"]
-        for name in (FLOOR, OURS, REFERENCE):
+        for name in (FLOOR, OURS, EARLIER, REFERENCE):
             entries = [entry for entry in self.echo if entry.sessions == sessions and entry.server == name]
             if not entries:
                 continue
@@ -77,6 +88,9 @@ class Report:
         for name, ratios in self.ratios(sessions).items():
             spread = f"(rounds {ratios[0]:.2f} to {ratios[-1]:.2f})"
             lines.append(f"  steps/s, {OURS} / {name}: {statistics.median(ratios):.2f} {spread}")
+        if costs := self.cpu_ratios(sessions):
+            spread = f"(rounds {costs[0]:.2f} to {costs[-1]:.2f})"
+            lines.append(f"  server CPU per step, {OURS} / {EARLIER}: {statistics.median(costs):.2f} {spread}")
         return "\n".join(lines)
 
     def _calendar_table(self) -> str:

@@ -21,6 +21,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each measurement (default 3)")
     parser.add_argument("--sessions", default="1,64,256", help="numbers of sessions (default 1,64,256)")
+    parser.add_argument("--against", metavar="COMMIT", help="also measure the echo environment as it was served at this commit")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part only (may be repeated)")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "latest.json", help="where results go")
     return parser.parse_args()
@@ -36,6 +37,8 @@ def main() -> None:
             sessions = [int(count) for count in options.sessions.split(",")]
             with running(Path(folder)) as servers:
                 started = echo.start(servers)
+                if options.against:
+                    started[echo.EARLIER] = echo.start_earlier(servers, options.against)
                 total = len(started) * len(sessions) * options.rounds
                 begin = time.monotonic()
                 for done, entry in enumerate(echo.measure(started, sessions, options.rounds, options.seconds), 1):

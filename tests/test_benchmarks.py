@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.calendar import Cost
-from benchmarks.echo import FLOOR, OURS, REFERENCE, Round
+from benchmarks.echo import EARLIER, FLOOR, OURS, REFERENCE, Round, start_earlier
 from benchmarks.report import Report
 from tests.support.processes import ROOT, Servers
 
@@ -53,6 +53,22 @@ def test_ratios_compare_the_same_round() -> None:
     text = report.text()
     assert f"steps/s, {OURS} / {REFERENCE}: 3.50 (rounds 3.00 to 4.00)" in text
     assert "95% *" in text
+
+
+def test_an_earlier_commit_is_compared_by_its_cost() -> None:
+    rounds = [measured(OURS, 0, 30), measured(EARLIER, 0, 30), measured(OURS, 1, 30), measured(EARLIER, 1, 30)]
+    report = Report(echo=rounds)
+    assert report.cpu_ratios(64) == [1.0, 1.0]
+    assert report.cpu_ratios(1) == []
+    assert f"server CPU per step, {OURS} / {EARLIER}: 1.00" in report.text()
+
+
+def test_an_earlier_commit_is_served_from_its_own_files(serve: Servers) -> None:
+    server = start_earlier(serve, "HEAD")
+    loaded = Path(f"/proc/{server.pid}/cwd").resolve()
+    assert loaded == serve.folder / "earlier"
+    assert (loaded / "src" / "openenv" / "version.py").exists()
+    assert "serving echo" in server.log()
 
 
 def test_results_are_kept_as_json(tmp_path: Path) -> None:
