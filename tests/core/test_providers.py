@@ -66,13 +66,13 @@ def image(docker_daemon: DockerDaemon) -> Iterator[str]:
 
 
 def _root(busybox: str) -> bytes:
+    files = {"bin/busybox": Path(busybox).read_bytes(), "www/health": b'{"status":"healthy"}'}
     archive = BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.add(busybox, "bin/busybox", filter=lambda entry: entry.replace(mode=0o755))
-        health = tarfile.TarInfo("www/health")
-        body = b'{"status":"healthy"}'
-        health.size = len(body)
-        tar.addfile(health, BytesIO(body))
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, BytesIO(content))
     return archive.getvalue()
 
 

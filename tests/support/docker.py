@@ -18,7 +18,7 @@ from tests.support.locks import only_one
 from tests.support.packages import CI, system_packages
 from tests.support.processes import ROOT
 
-__all__ = ["DockerDaemon", "docker", "docker_daemon"]
+__all__ = ["DockerDaemon", "docker", "docker_daemon", "own_docker_daemon"]
 
 PACKAGES = ("docker.io", "iptables", "iproute2")
 
@@ -53,19 +53,25 @@ def docker(*arguments: str, given: bytes | None = None) -> str:
 
 @contextmanager
 def docker_daemon() -> Iterator[DockerDaemon]:
-    """A daemon while the block runs.
-
-    It is the one that answers ``docker version``. Without one, root on Debian or ``CI=1`` installs Docker and starts a
-    daemon of the tests' own (see ``dockerd.sh``), which all test processes of this user share: the first one in starts
-    it, and the last one out stops it with everything it started. Elsewhere the test is skipped.
-    """
+    """A daemon while the block runs: the one that answers ``docker version``, else `own_docker_daemon`."""
     if _answers(None):
         yield DockerDaemon(host=None)
         return
+    with own_docker_daemon(_private_folder()) as daemon:
+        yield daemon
+
+
+@contextmanager
+def own_docker_daemon(folder: Path) -> Iterator[DockerDaemon]:
+    """A daemon of the tests' own, as ``dockerd.sh`` starts it, while the block runs.
+
+    All who name the same folder, whose path must be short, share it: the first one in starts it, and the last one out
+    stops it with everything it started. Root on Debian and ``CI=1`` may start one, and install Docker for it; elsewhere
+    the test is skipped.
+    """
     system_packages(*PACKAGES)
     if not CI and not (os.getuid() == 0 and Path("/etc/debian_version").exists()):
         pytest.skip("no Docker daemon answers: run  sudo systemctl start docker , or set DOCKER_HOST")
-    folder = _private_folder()
     state = folder / "daemon"
     daemon = DockerDaemon(host=f"unix://{state}/docker.sock")
     # A lock on this file says that somebody uses the daemon. The kernel takes it back from a process that was killed.
@@ -83,10 +89,10 @@ def docker_daemon() -> Iterator[DockerDaemon]:
 
 
 def _private_folder() -> Path:
-    folder = Path(tempfile.gettempdir()).resolve() / f"openenv-docker-{os.getuid()}"
+    folder = Path("/tmp") / f"openenv-docker-{os.getuid()}"  # a socket's path must be short, and TMPDIR's may not be
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise RuntimeError(f"{folder} belongs to somebody else: remove it, or set TMPDIR")
+        raise RuntimeError(f"{folder} belongs to somebody else: remove it")
     return folder
 
 

@@ -13,21 +13,29 @@ export PATH="$PATH:/usr/sbin:/sbin"
 export DOCKER_HOST="unix://$folder/docker.sock"
 unset DOCKER_CONTEXT
 
-# A bridge whose network nothing here uses: docker0 may be another daemon's. The range is kept for tests (RFC 2544).
+# A bridge for containers, whose network nothing here uses: docker0 may be another daemon's. The range is kept for tests (RFC 2544).
 make_bridge() {
-    local number name
+    local number
     for number in {0..255}; do
-        name=openenv-$number
-        [ -z "$(ip -4 route show "198.18.$number.0/24")" ] || continue
-        ip link add "$name" type bridge 2>/dev/null || continue
-        echo "$name" >"$folder/bridges"
-        ip addr add "198.18.$number.1/24" dev "$name"
-        ip link set "$name" up
-        break
+        bridge=openenv-$number
+        network=198.18.$number
+        [ -z "$(ip -4 route show root "$network.0/24")" ] || continue
+        ip link add "$bridge" type bridge 2>/dev/null || continue
+        echo "$bridge" >"$folder/bridges"
+        ip addr add "$network.1/25" dev "$bridge"
+        ip link set "$bridge" up
+        return
     done
-    [ -e "$folder/bridges" ] || { echo "dockerd.sh: no bridge can be made: 198.18.0.0/16 is in use" >&2; exit 1; }
-    # A swarm makes this one, and leaves it behind.
-    ip link show docker_gwbridge >/dev/null 2>&1 || echo docker_gwbridge >>"$folder/bridges"
+    echo "dockerd.sh: no bridge can be made: 198.18.0.0/16 is in use" >&2
+    exit 1
+}
+
+# The network by which a swarm's containers reach the host, on a bridge of this daemon's own: all daemons name theirs alike.
+make_swarm_bridge() {
+    echo "$bridge-swarm" >>"$folder/bridges"
+    docker network create --subnet "$network.128/25" --opt "com.docker.network.bridge.name=$bridge-swarm" \
+        --opt com.docker.network.bridge.host_binding_ipv4=127.0.0.1 --opt com.docker.network.bridge.enable_icc=false \
+        docker_gwbridge >/dev/null
 }
 
 up() {
@@ -35,18 +43,24 @@ up() {
     make_bridge
     echo '{}' >"$folder/daemon.json" # not that of the machine
     setsid dockerd --config-file "$folder/daemon.json" --data-root "$folder/data" --exec-root "$folder/exec" \
-        --pidfile "$folder/dockerd.pid" --host "$DOCKER_HOST" --group "$group" --bridge "$(head -n 1 "$folder/bridges")" --ip 127.0.0.1 \
+        --pidfile "$folder/dockerd.pid" --host "$DOCKER_HOST" --group "$group" --bridge "$bridge" --ip 127.0.0.1 \
         --iptables=false --ip6tables=false --ip-masq=false --ip-forward=false >"$folder/dockerd.log" 2>&1 </dev/null &
-    local daemon=$!
+    if ! answers $! || ! make_swarm_bridge; then
+        echo "dockerd.sh: no daemon works at $DOCKER_HOST:" >&2
+        tail -n 20 "$folder/dockerd.log" >&2
+        down
+        exit 1
+    fi
+}
+
+# Whether the daemon, a process id, answers within a minute.
+answers() {
     for _ in {1..600}; do
-        docker version >/dev/null 2>&1 && return
-        kill -0 "$daemon" 2>/dev/null || break
+        ! docker version >/dev/null 2>&1 || return 0
+        kill -0 "$1" 2>/dev/null || return 1
         sleep 0.1
     done
-    echo "dockerd.sh: no daemon answers at $DOCKER_HOST:" >&2
-    tail -n 20 "$folder/dockerd.log" >&2
-    down
-    exit 1
+    return 1
 }
 
 # The ids of the processes of this program (a pattern) that were started with a path of this folder.
@@ -81,7 +95,7 @@ down() {
     end TERM dockerd
     end KILL dockerd
     end KILL 'containerd*'
-    local mounted bridge
+    local mounted
     tac /proc/self/mounts | while read -r _ mounted _; do
         case $mounted in "$folder"/*) umount --lazy "$mounted" ;; esac
     done
