@@ -142,7 +142,7 @@ class TestWithinALoop:
 
     async def test_gathered(self) -> None:
         row = Sequential(Fixed(0.5))
-        assert await asyncio.gather(row("a", "o"), Sequential(Slow(0.25))("a", "o")) == [0.5, 0.25]
+        assert list(await asyncio.gather(row("a", "o"), Sequential(Slow(0.25))("a", "o"))) == [0.5, 0.25]
 
 
 def test_without_a_loop_a_synchronous_score_is_plain() -> None:
