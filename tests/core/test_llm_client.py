@@ -91,7 +91,10 @@ def text(said: str) -> dict[str, Any]:
 
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-TOOLS: list[dict[str, Any]] = [{"name": "add", "description": "Adds", "inputSchema": SCHEMA}, {"name": "bare", "description": None}]
+TOOLS: list[dict[str, Any]] = [
+    {"name": "add", "description": "Adds", "inputSchema": SCHEMA},
+    {"name": "bare", "description": None},
+]
 BARE = {"type": "object", "properties": {}, "required": []}
 ASKED: list[dict[str, Any]] = [{"role": "user", "content": "add"}]
 TALK: list[dict[str, Any]] = [
@@ -360,8 +363,11 @@ def test_messages_of_unknown_kind_are_refused() -> None:
 
 
 def test_system_messages_are_joined() -> None:
-    parts = [{"type": "text", "text": "b"}]
-    talk: list[Any] = [{"role": "system", "content": "a"}, {"role": "developer", "content": parts}, {"role": "user", "content": None}]
+    talk: list[Any] = [
+        {"role": "system", "content": "a"},
+        {"role": "developer", "content": [{"type": "text", "text": "b"}]},
+        {"role": "user", "content": None},
+    ]
     assert anthropic_messages(talk) == ("a\n\nb", [{"role": "user", "content": ""}])
 
 
