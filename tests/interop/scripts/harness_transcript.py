@@ -10,13 +10,13 @@ import json
 import logging
 import sys
 
-from tests.interop.scripts import harness_agents, harness_collecting, harness_processes, harness_rollouts
+from tests.interop.scripts import harness_agents, harness_collecting, harness_names, harness_processes, harness_rollouts
 
 
 def main() -> None:
     """Print the document."""
     logging.disable(logging.CRITICAL)
-    rooms = (harness_rollouts, harness_collecting, harness_processes, harness_agents)
+    rooms = (harness_names, harness_rollouts, harness_collecting, harness_processes, harness_agents)
     document = {name: function() for room in rooms for name, function in room.CASES.items()}
     json.dump(document, sys.stdout, indent=1, default=repr)
 
