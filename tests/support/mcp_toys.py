@@ -108,8 +108,6 @@ class Bench(ToolEnvironment[Action, Observation, State]):
 class Growing(Bench):
     """Has one tool more after each call of ``grow``."""
 
-    execution = "inline"
-
     def __init__(self) -> None:
         super().__init__()
         self.grown = 0
@@ -138,6 +136,7 @@ class Loud(Bench):
 
 bench_app = create_app(Bench, env_name="bench")
 growing_app = create_app(Growing, env_name="growing", session_lease_s=1.0)
+changing_app = create_app(Growing, env_name="changing")
 loud_app = create_app(Loud, env_name="loud")
 full_app = create_app(Bench, env_name="full", max_sessions=1)
 passport_app = create_app(Bench, env_name="passport", middleware=[Passport()])

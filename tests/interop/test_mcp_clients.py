@@ -1,0 +1,123 @@
+"""The official SDK's clients (lines 1 and 2) and fastmcp's (3 and 4) at a server of ours: they all see the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.processes import ROOT, Server, Servers
+
+SCRIPTS = Path(__file__).parent / "scripts"
+NAMES = ["add", "break_down", "clear", "grow", "look", "picture", "place", "refuse", "say", "slow", "was_taken_back"]
+REFUSED = {
+    "message": "not on a Monday",
+    "code": "MONDAY",
+    "field": "day",
+    "hint": "Come tomorrow.",
+    "example": {"day": "Tuesday"},
+}
+LOG = [["info", {"line": 1}], ["error", {"line": 2}]]
+PROGRESS = [[1.0, 2.0, "info"], [2.0, 2.0, "error"]]
+
+
+@pytest.fixture(scope="module")
+def server(module_serve: Servers) -> Server:
+    return module_serve("tests.support.mcp_toys:changing_app", cwd=ROOT)
+
+
+def transcript(python: Path | str, script: str, *arguments: str) -> dict[str, Any]:
+    """What a client saw."""
+    command = [str(python), "-W", "ignore", str(SCRIPTS / f"{script}.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=40, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
+
+
+def session_url(server: Server) -> str:
+    """The URL for clients of the revision without a handshake."""
+    return f"{server.url}/sessions/{httpx.post(f'{server.url}/sessions').json()['session_id']}/mcp"
+
+
+def check(seen: dict[str, Any], *, log: bool = True, changed: bool = True) -> None:
+    """The transcript of the SDK's clients, whichever line they are of."""
+    assert seen["names"] == NAMES
+    assert seen["look"]["annotations"] == {"readOnlyHint": True}
+    assert seen["look"]["outputSchema"]["properties"] == {"result": {"type": "integer"}}
+    assert seen["added"]["content"][0]["text"] == '{"count":2}'
+    assert seen["looked"]["structuredContent"] == {"result": 2}
+    assert seen["placed"]["structuredContent"] == {"row": 2, "column": 0}
+    assert [block["type"] for block in seen["pictured"]["content"]] == ["text", "image"]
+    assert (seen["refused"]["isError"], seen["refused"]["structuredContent"]) == (True, REFUSED)
+    assert (seen["wrong"]["isError"], seen["wrong"]["structuredContent"]["code"]) == (True, "INVALID_ARGUMENTS")
+    assert (seen["unknown"]["code"], seen["unknown"]["message"]) == (-32602, "Unknown tool: 'ad'")
+    assert seen["said"]["content"][0]["text"] == "said"
+    assert seen["log"] == (LOG if log else [])
+    if changed:
+        assert seen["after"] == sorted([*NAMES, "tool_0"])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("line", [1, 2])
+def test_the_sdks_clients(server: Server, reference_python: Path, line: int) -> None:
+    python = reference_python if line == 1 else sys.executable
+    seen = transcript(python, "mcp_sdk_transcript", "session", f"{server.url}/mcp")
+    check(seen)
+    assert seen["progress"] == PROGRESS
+    assert seen.get("taken back") == ("true" if line == 2 else None)
+    meta = seen["added"]["_meta"]
+    assert meta["openenv/reward"] == 0.5
+    with httpx.Client(base_url=server.url) as http:
+        # The client closed its session when it left.
+        assert http.get(f"/sessions/{meta['openenv/session']}").status_code == 404
+
+
+@pytest.mark.timeout(60)
+def test_the_sdks_client_in_the_newest_revision(server: Server) -> None:
+    seen = transcript(sys.executable, "mcp_sdk_transcript", "auto", session_url(server))
+    # In this revision nothing is logged unless it is asked for.
+    check(seen, log=False)
+    assert (seen["progress"], seen["taken back"]) == (PROGRESS, "true")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("line", [3, 4])
+def test_fastmcps_clients(server: Server, reference_python: Path, line: int) -> None:
+    if line == 3:
+        seen = transcript(reference_python, "mcp_fastmcp_transcript", f"{server.url}/mcp")
+        assert seen["log"] == LOG
+    else:
+        seen = transcript(sys.executable, "mcp_fastmcp_transcript", session_url(server))
+    assert seen["names"] == NAMES
+    assert seen["added"] == ['{"count":2}']
+    assert (seen["looked"], seen["placed"]) == (2, {"row": 2, "column": 0})
+    assert seen["refused"] == [True, REFUSED]
+    assert seen["raised"] == REFUSED
+    assert seen["progress"] == PROGRESS
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("line", [1, 2])
+def test_the_sdks_clients_over_a_pipe(reference_python: Path, line: int) -> None:
+    python, mode = (reference_python, "session") if line == 1 else (sys.executable, "auto")
+    # Its environment prints, which must not reach the wire.
+    command = [sys.executable, "-m", "openenv.cli", "mcp", "tests.support.mcp_toys:loud_app", "--stdio"]
+    seen = transcript(python, "mcp_sdk_transcript", mode, *command)
+    names = [name for name in NAMES if name != "grow"]
+    assert seen["names"] == names
+    check(seen | {"names": NAMES}, log=line == 1, changed=False)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("line", [3, 4])
+def test_fastmcps_clients_over_a_pipe(reference_python: Path, line: int) -> None:
+    python = reference_python if line == 3 else sys.executable
+    command = [sys.executable, "-m", "openenv.cli", "mcp", "tests.support.mcp_toys:loud_app", "--stdio"]
+    seen = transcript(python, "mcp_fastmcp_transcript", *command)
+    assert (seen["added"], seen["looked"], seen["refused"]) == (['{"count":2}'], 2, [True, REFUSED])
