@@ -17,7 +17,7 @@ from openenv.runtime import Session, SessionRequest
 from openenv.server.conversation import DOOR, Conversation, DoorConversation, own_session_method
 from openenv.server.core import ServerCore
 
-__all__ = ["McpSocket", "OpenEnvSocket"]
+__all__ = ["McpSocket", "OpenEnvSocket", "SessionSocket"]
 
 log = logging.getLogger("openenv.server")
 
@@ -26,8 +26,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class _Socket(ABC):
-    """What both WebSocket routes do alike: accept, seat, answer frame by frame, leave."""
+class SessionSocket(ABC):
+    """What every WebSocket route does alike: accept, seat, converse, leave."""
 
     transport = "websocket"
     attachable = False
@@ -69,6 +69,24 @@ class _Socket(ABC):
         assert result.session is not None
         return manager.attach(result.session, connection.principal), True
 
+    @abstractmethod
+    async def converse(
+        self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
+    ) -> None:
+        """Talk until one side closes."""
+
+    async def _refuse(self, error: OpenEnvError, send: Send) -> None:
+        await send({"type": "websocket.send", "text": self.refusal(error).decode()})
+        await send({"type": "websocket.close", "code": 1000})
+
+    @abstractmethod
+    def refusal(self, error: OpenEnvError) -> bytes:
+        """The frame that tells why there is no session."""
+
+
+class FrameSocket(SessionSocket):
+    """A route that answers frame by frame."""
+
     async def converse(
         self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
     ) -> None:
@@ -106,16 +124,8 @@ class _Socket(ABC):
     async def answer(self, text: str | None, conversation: Conversation) -> bytes | None:
         """The reply to a frame; None to close the socket."""
 
-    async def _refuse(self, error: OpenEnvError, send: Send) -> None:
-        await send({"type": "websocket.send", "text": self.refusal(error).decode()})
-        await send({"type": "websocket.close", "code": 1000})
 
-    @abstractmethod
-    def refusal(self, error: OpenEnvError) -> bytes:
-        """The frame that tells why there is no session."""
-
-
-class OpenEnvSocket(_Socket):
+class OpenEnvSocket(FrameSocket):
     """``/ws``: OpenEnv's dialect and the simple one."""
 
     attachable = True
@@ -153,7 +163,7 @@ class OpenEnvSocket(_Socket):
         return OpenEnvCodec.encode_error(error)
 
 
-class McpSocket(_Socket):
+class McpSocket(FrameSocket):
     """``WS /mcp``: bare JSON-RPC frames on a session of the socket's own."""
 
     transport = "mcp-websocket"

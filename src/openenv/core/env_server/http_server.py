@@ -12,9 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import WebSocketRoute
 
 from openenv.core.env_server.exceptions import ConcurrencyConfigurationError
 from openenv.core.env_server.guest import guest_type
+from openenv.core.env_server.mcp_environment import MCPEnvironment
 from openenv.core.env_server.serialization import action_type_for
 from openenv.core.env_server.types import (
     Action,
@@ -141,6 +143,16 @@ class HTTPEnvServer:
         core, metrics = serve_with(self._manager(specification), (), simulation=known == "simulation")
         self._core = core
         mount(app, core, metrics)
+        if known == "production" and issubclass(self._inner_type, MCPEnvironment):
+            self._register_harness(app, core)
+
+    def _register_harness(self, app: FastAPI, core: ServerCore) -> None:
+        """``WS /harness``, where the environment is an agent."""
+        from openenv.core.harness.environment import HarnessEnvironment
+        from openenv.core.harness.route import HarnessSocket
+
+        if issubclass(self._inner_type, HarnessEnvironment):
+            app.router.routes.append(WebSocketRoute("/harness", HarnessSocket(core)))
 
     def _specification(self, mode: str) -> EnvironmentSpecification:
         kind = guest_type(

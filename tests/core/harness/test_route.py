@@ -1,0 +1,72 @@
+"""``WS /harness``: a real server, a real agent's process, a conversation in a socket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.support.processes import ROOT, Server, Servers
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+
+
+@pytest.fixture(scope="module")
+def production(module_serve: Servers) -> Server:
+    return module_serve("tests.core.harness.served:app", cwd=ROOT, uvicorn=True, env={"OPENENV_MODE": "production"})
+
+
+async def told(socket: Any) -> dict[str, Any]:
+    frame: dict[str, Any] = json.loads(await socket.recv())
+    return frame
+
+
+async def turn(socket: Any, text: str) -> list[dict[str, Any]]:
+    """A message, and the events of its turn."""
+    await socket.send(json.dumps({"type": "message", "content": text}))
+    events = [await told(socket)]
+    while events[-1]["type"] not in ("turn_complete", "error"):
+        events.append(await told(socket))
+    return events
+
+
+async def test_turns_are_streamed(production: Server) -> None:
+    async with connect(f"{production.ws_url}/harness", proxy=None) as socket:
+        started = await told(socket)
+        assert started["type"] == "session_started"
+        assert set(started["data"]) == {"session_id", "harness"}
+        events = await turn(socket, "add 2 3")
+        assert [one["type"] for one in events] == ["text_output", "tool_call", "tool_result", "turn_complete"]
+        assert all(set(one) == {"type", "timestamp", "data"} for one in events)
+
+
+@pytest.mark.parametrize(("frame", "code"), [("not json", "INVALID_JSON"), ('{"type": "message"}', "VALIDATION_ERROR")])
+async def test_what_is_no_message_is_refused_and_changes_nothing(production: Server, frame: str, code: str) -> None:
+    async with connect(f"{production.ws_url}/harness", proxy=None) as socket:
+        await told(socket)
+        await socket.send(frame)
+        refused = await told(socket)
+        assert refused["type"] == "protocol_error"
+        assert refused["data"]["code"] == code
+        assert (await turn(socket, "add 1 1"))[-1]["type"] == "turn_complete"
+
+
+async def test_a_full_server_says_so(production: Server) -> None:
+    async with connect(f"{production.ws_url}/harness", proxy=None) as first:
+        await told(first)
+        async with connect(f"{production.ws_url}/harness", proxy=None) as second:
+            assert (await told(second))["data"]["code"] == "CAPACITY_REACHED"
+            with pytest.raises(ConnectionClosed) as ended:
+                await second.recv()
+            assert ended.value.rcvd is not None
+            assert ended.value.rcvd.code == 1000
+
+
+async def test_there_is_no_such_route_in_simulation(serve: Servers) -> None:
+    server = serve("tests.core.harness.served:app", cwd=ROOT, uvicorn=True)
+    with pytest.raises(InvalidStatus):
+        async with connect(f"{server.ws_url}/harness", proxy=None):
+            pass
