@@ -14,3 +14,4 @@ def make() -> HarnessEnvironment:
 
 
 app = create_app(make, HarnessAction, Observation, env_name="agent")
+production = create_app(make, HarnessAction, Observation, env_name="agent", mode="production")
