@@ -158,8 +158,16 @@ def swarm(docker_daemon: DockerDaemon) -> Iterator[None]:
     with pytest.raises(RuntimeError, match="in no swarm"):
         DockerSwarmProvider(auto_init_swarm=False)
     yield
+    assert _listening_at(2377) == {"0100007F"}, "a swarm of one listens on 127.0.0.1 only"
     if not docker_daemon.own:
         docker("swarm", "leave", "--force")
+
+
+def _listening_at(port: int) -> set[str]:
+    """The addresses, as the kernel writes them, at which a process of this machine listens on this port."""
+    sockets = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]]
+    local = [tuple(fields[1].split(":")) for fields in sockets if fields[3] == "0A"]
+    return {address for address, number in local if int(number, 16) == port}
 
 
 def replicas(service: str, number: int) -> list[str]:
