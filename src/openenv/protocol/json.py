@@ -60,10 +60,13 @@ def dump_error(body: dict[str, Any]) -> bytes:
         return json.dumps(kept, separators=(",", ":")).encode()
 
 
-def dump(value: Any) -> bytes:
-    """Any value as JSON; not-a-number becomes null. Raises `ExecutionFailed` for what JSON cannot say."""
+def dump(value: Any, *, by_alias: bool = True) -> bytes:
+    """Any value as JSON; not-a-number becomes null. Raises `ExecutionFailed` for what JSON cannot say.
+
+    Models' fields go by their aliases, or with ``by_alias=False`` by their names.
+    """
     try:
-        return to_json(value, inf_nan_mode="null")
+        return to_json(value, inf_nan_mode="null", by_alias=by_alias)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise ExecutionFailed(f"the environment's answer cannot be written as JSON: {error}") from None
 

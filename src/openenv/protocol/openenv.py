@@ -87,7 +87,7 @@ class OpenEnvCodec:
             return OpenEnvCodec.encode_error(result.error)
         try:
             if operation.op == "state":
-                return b'{"type":"state","data":%b}' % dump(result.value)
+                return b'{"type":"state","data":%b}' % dump(result.value, by_alias=False)
             return b'{"type":"observation","data":%b}' % observation_data(result)
         except OpenEnvError as error:
             return OpenEnvCodec.encode_error(error)
@@ -108,7 +108,7 @@ def observation_data(result: Result) -> bytes:
         b"true" if result.done else b"false",
     )
     if observation.metadata:
-        return b'%b,"metadata":%b}' % (head, dump(observation.metadata))
+        return b'%b,"metadata":%b}' % (head, dump(observation.metadata, by_alias=False))
     return head + b"}"
 
 

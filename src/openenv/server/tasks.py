@@ -97,7 +97,7 @@ class TaskRoutes:
                 await core.refuse(error, connection, context)
         try:
             found = await self._ask((method, arguments), connection, context, size)
-            return Response(dump(shape(found)), media_type=JSON)
+            return Response(dump(shape(found), by_alias=False), media_type=JSON)
         except Unsupported as error:
             return _detail(501, error.message)
         except ExecutionFailed as error:

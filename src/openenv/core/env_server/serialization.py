@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from openenv.core.env_server.types import Action, Observation
-from openenv.protocol.json import body_of
 from openenv.types import CallToolAction, ListToolsAction, tool_actions
 
 __all__ = ["action_type_for", "deserialize_action", "deserialize_action_with_preprocessing", "serialize_observation"]
@@ -46,8 +45,12 @@ def deserialize_action_with_preprocessing(action_data: dict[str, Any], action_cl
 
 
 def serialize_observation(observation: Observation) -> dict[str, Any]:
-    """``{"observation", "reward", "done"[, "metadata"]}``: as it goes over the wire, but for the JSON around it."""
-    body = {"observation": json.loads(body_of(observation)), "reward": observation.reward, "done": observation.done}
+    """``{"observation", "reward", "done"[, "metadata"]}`` as on the wire, with values that are still Python's."""
+    body: dict[str, Any] = {
+        "observation": observation.model_dump(exclude={"reward", "done"}),
+        "reward": observation.reward,
+        "done": observation.done,
+    }
     return body | ({"metadata": observation.metadata} if observation.metadata else {})
 
 

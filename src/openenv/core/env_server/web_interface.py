@@ -18,7 +18,7 @@ from openenv.core.env_server.http_server import create_fastapi_app
 from openenv.core.env_server.serialization import deserialize_action_with_preprocessing, serialize_observation
 from openenv.core.env_server.types import Action, EnvironmentMetadata, Observation
 from openenv.errors import ExecutionFailed, ValidationFailed
-from openenv.protocol.json import dump, parse
+from openenv.protocol.json import dump, loads, parse
 from openenv.server.http import JSON, read_body
 
 __all__ = [
@@ -94,7 +94,7 @@ class WebInterfaceManager:
     async def reset_environment(self, reset_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
         """Begin an episode; the answer is a ``/ws`` frame's ``data``."""
         async with self._turn:
-            seen = serialize_observation(await self._guest.reset(**(reset_kwargs or {})))
+            seen = _as_sent(await self._guest.reset(**(reset_kwargs or {})))
             self._note(seen, is_reset=True)
             self.episode_state.action_logs = []
         await self._send_state_update()
@@ -104,7 +104,7 @@ class WebInterfaceManager:
         """Do one action, given as JSON or as a form sends it."""
         action = deserialize_action_with_preprocessing(action_data, self.action_cls)
         async with self._turn:
-            seen = serialize_observation(await self._guest.step(action))
+            seen = _as_sent(await self._guest.step(action))
             self._note(seen, is_reset=False)
             reward = seen["reward"]
             entry = ActionLog(
@@ -139,6 +139,12 @@ class WebInterfaceManager:
                 await page.send_json(update)
             except (RuntimeError, WebSocketDisconnect):
                 await self.disconnect_websocket(page)
+
+
+def _as_sent(observation: Observation) -> dict[str, Any]:
+    """What the page is sent and keeps: plain JSON. Raises `ExecutionFailed` for what JSON cannot say."""
+    sent: dict[str, Any] = loads(dump(serialize_observation(observation), by_alias=False))
+    return sent
 
 
 class WebRoutes:
