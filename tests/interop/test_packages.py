@@ -43,7 +43,6 @@ _VALIDATOR = (
     "What a validator says with ValueError is a refused action and the session goes on; "
     "0.10 could not write the error down: it ended the session, and HTTP had a 500."
 )
-_LOST = "The client says that the server has ended the session, and does not begin another one in silence."
 _WORDS = "Another wording of the same error."
 _JSON_500 = "What an environment raises is answered with 500 and a typed JSON body in place of a plain text."
 _COUNTED = "A tool call over JSON-RPC is a step: it counts, and is rewarded and recorded."
@@ -72,7 +71,6 @@ SERVERS = (
 """What our server says differently, whoever asks."""
 
 CLIENTS = (
-    Accepted("plain_env: the session goes on after the validator", "", _LOST, theirs=False),
     Accepted("notes_env: directly, call_tool", "", _BLOCKS, theirs="<coroutine>"),
     Accepted("notes_env: another mode", "text", _WORDS),
     Accepted("slow_env: server of *", "text", _WORDS),

@@ -67,7 +67,15 @@ def _raw(package: Any, url: str, told: Transcript) -> None:
     with core.GenericEnvClient(base_url=url).sync() as client:
         client.reset(episode_id="refused")
         told.call("the validator, on the server", client.step, {"word": " "})
-        told.call("the session goes on after the validator", lambda: client.state()["episode_id"] == "refused")
+        told.note("the session goes on after the validator", _still(client, "refused"))
+
+
+def _still(client: Any, episode_id: str) -> bool:
+    """Whether the client still has the session with this episode; how a lost one shows is a matter of luck in 0.10."""
+    try:
+        return bool(client.state()["episode_id"] == episode_id)
+    except Exception:  # noqa: BLE001 - 0.10's client lets out whatever its socket raised
+        return False
 
 
 def _directly(package: Any, url: str, told: Transcript) -> None:

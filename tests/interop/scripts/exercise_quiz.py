@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from typing import Any
 
 from exercise_transcript import Transcript
@@ -34,6 +35,10 @@ def exercise_quiz(package: Any, base_url: str, told: Transcript) -> None:
         told.call("sync, a method that is not a coroutine", client.num_tasks, "train")
         told.call("step before reset", client.step, package.QuizAction(answer="1"))
         told.call("state before reset", client.state)
+    with importlib.import_module("openenv_core").GenericEnvClient(base_url=url).sync() as client:
+        told.call("raw, reset", client.reset, split="test", index=1, episode_id="raw")
+        told.call("raw, state", client.state)
+    told.http("POST task", "POST", f"{url}/quiz_env/task", {"split": "test", "index": 1})
     asyncio.run(_awaited(package, url, told))
     told.http("POST reset", "POST", f"{url}/reset", {"split": "test", "index": 0})
 

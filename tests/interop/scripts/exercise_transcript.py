@@ -7,10 +7,13 @@ import json
 import math
 import re
 from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from uuid import UUID
 
 from pydantic import BaseModel
 
@@ -109,6 +112,10 @@ def plain(value: Any) -> Any:
         return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(one) for one in value)
+    if isinstance(value, (date, timedelta, Decimal, UUID)):
+        return f"{type(value).__name__} {value}"
     return f"<{type(value).__name__}>"
 
 

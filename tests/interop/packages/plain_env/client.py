@@ -22,6 +22,7 @@ class PlainEnv(EnvClient[PlainAction, PlainObservation, PlainState]):
 
     def _parse_result(self, payload: dict[str, Any]) -> StepResult[PlainObservation]:
         fields = dict(payload.get("observation", {}))
+        fields.pop("grade", None)
         kind = PlainVerdict if "verdict" in fields else PlainObservation
         observation = kind(**fields, reward=payload.get("reward"), done=payload.get("done", False))
         return StepResult(

@@ -1,8 +1,11 @@
 """What travels between the sentence and whoever writes it."""
 
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
-from pydantic import Field, validator
+from pydantic import Field, computed_field, validator
 
 from openenv.core.env_server.types import Action, Observation, State
 
@@ -45,6 +48,17 @@ class PlainVerdict(PlainObservation):
 
     verdict: str = "finished"
     score: float = 0.0
+    day: date = date(2024, 2, 29)
+    took: timedelta = timedelta(seconds=90)
+    price: Decimal = Decimal("1.50")
+    letters: set[str] = Field(default_factory=set)
+    key: UUID = UUID(int=7)
+    counts: dict[int, tuple[str, int]] = Field(default_factory=dict)
+
+    @computed_field
+    @property
+    def grade(self) -> str:
+        return "A" if self.score > 3 else "B"
 
 
 class PlainState(State):

@@ -1,16 +1,18 @@
 """Questions and answers."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from openenv.core.env_server.types import Action, Observation, State
 
 
 class QuizTask(BaseModel):
-    """One question of the catalogue."""
+    """One question of the catalogue; other programs call its level by another name."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     id: str
     question: str
-    level: int = 1
+    level: int = Field(default=1, alias="difficulty")
 
 
 class QuizAction(Action):

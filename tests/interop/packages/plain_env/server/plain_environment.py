@@ -45,7 +45,13 @@ class PlainEnvironment(Environment[PlainAction, PlainObservation, PlainState]):
         if action.word.endswith("."):
             worth = len(self._words)
             return PlainVerdict(
-                sentence=" ".join(self._words), words=self._words, reward=worth, done=True, score=self._state.total_weight
+                sentence=" ".join(self._words),
+                words=self._words,
+                reward=worth,
+                done=True,
+                score=self._state.total_weight,
+                letters={action.word[0]},
+                counts={worth: (action.word, len(action.word))},
             )
         told = {"tags": action.tags, "timeout_s": timeout_s, "further": kwargs, "sender": action.metadata.get("sender")}
         return self._seen(reward=WORTH.get(action.word, 1.0), metadata={key: value for key, value in told.items() if value})

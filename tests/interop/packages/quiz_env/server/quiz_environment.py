@@ -42,7 +42,8 @@ class QuizEnvironment(Environment[QuizAction, QuizObservation, QuizState]):
     def get_task(self, split: str, index: int) -> QuizTask:
         if index < 0:
             raise IndexError(index)
-        return QuizTask(id=f"{split}-{index}", question=CATALOGUE[split][index][0], level=len(CATALOGUE[split][index][0]))
+        question = CATALOGUE[split][index][0]
+        return QuizTask(id=f"{split}-{index}", question=question, level=len(question))
 
     def get_task_range(self, split: str, start: int | None = None, stop: int | None = None) -> list[QuizTask]:
         return self.list_tasks(split)[start:stop]
@@ -68,7 +69,7 @@ class QuizEnvironment(Environment[QuizAction, QuizObservation, QuizState]):
         chosen = QuizTask(**task) if isinstance(task, dict) else self.get_task(split, index)
         self._answer = kwargs.get("answer", "") if isinstance(task, dict) else CATALOGUE[split][index][1]
         self._state = QuizState(episode_id=episode_id or str(uuid4()), split=split, index=index, task=chosen)
-        return QuizObservation(question=chosen.question, left=TRIES)
+        return QuizObservation(question=chosen.question, left=TRIES, metadata={"task": chosen})
 
     def step(self, action: QuizAction, timeout_s: float | None = None, **kwargs: Any) -> QuizObservation:
         if self._state.task is None:
