@@ -5,7 +5,7 @@ PYTEST_ARGS ?=
 LINTED = src tests envs benchmarks examples scripts
 export PYTHON
 
-.PHONY: help demo setup test lint format bench lock clean demo-setup
+.PHONY: help demo setup test lint format bench interop lock clean demo-setup
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ format: setup ## Sort imports and apply ruff's safe fixes
 bench: setup ## Measure side by side with openenv 0.10.0 and a bare ASGI echo
 	@scripts/setup.sh reference
 	@.venv/bin/python -m benchmarks.run $(BENCH_ARGS)
+
+interop: setup ## Compare with openenv 0.10.0, judge MCP, and print the counts
+	@rm -rf build/interop
+	@.venv/bin/python -m pytest tests/interop $(PYTEST_ARGS)
+	@.venv/bin/python -m tests.interop.counts
 
 lock: setup ## Resolve requirements/*.txt anew (LOCK_ARGS="--upgrade" or package names)
 	@UV=.venv/bin/uv scripts/lock.sh $(LOCK_ARGS)

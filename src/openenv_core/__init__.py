@@ -40,7 +40,7 @@ class _SameModule(MetaPathFinder, Loader):
         module.__spec__ = self._own  # the import system wrote the alias's over it
 
 
-sys.meta_path.append(_SameModule())
+sys.meta_path.insert(0, _SameModule())  # before the finder of files, which would load a second copy
 
 
 def __getattr__(name: str) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from openenv.core.harness.conversation import harness_messages
 from openenv.errors import OpenEnvError
 from openenv.protocol import OpenEnvCodec
+from openenv.protocol.json import dump
 from openenv.server.conversation import Conversation
 from openenv.server.websocket import SessionSocket
 
@@ -33,7 +33,7 @@ class HarnessSocket(SessionSocket):
             return frame
 
         async def outgoing(message: dict[str, Any]) -> None:
-            await send({"type": "websocket.send", "text": json.dumps(message)})
+            await send({"type": "websocket.send", "text": dump(message).decode()})
 
         try:
             await harness_messages(guest.inner, incoming, outgoing, session_id=conversation.session.id)
