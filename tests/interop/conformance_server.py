@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -56,6 +58,57 @@ class Suite(ToolEnvironment[Action, Observation, State]):
         listed = [one for one in super().tool_listings() if self.changed or one.name != "test_late_tool"]
         by_hand = "json_schema_2020_12_tool"
         return [replace(one, input_schema=SCHEMA) if one.name == by_hand else one for one in listed]
+
+    def list_resources(self) -> list[dict[str, Any]]:
+        return [
+            {"uri": "test://static-text", "name": "A text", "mimeType": "text/plain"},
+            {"uri": "test://static-binary", "name": "An image", "mimeType": "image/png"},
+        ]
+
+    def list_resource_templates(self) -> list[dict[str, Any]]:
+        return [{"uriTemplate": "test://template/{id}/data", "name": "Data by id", "mimeType": "application/json"}]
+
+    def read_resource(self, uri: str) -> list[dict[str, Any]] | None:
+        if uri == "test://static-text":
+            text = "This is the content of the static text resource."
+            return [{"uri": uri, "mimeType": "text/plain", "text": text}]
+        if uri == "test://static-binary":
+            return [{"uri": uri, "mimeType": "image/png", "blob": PNG}]
+        found = re.fullmatch(r"test://template/([^/]+)/data", uri)
+        if found is None:
+            return None
+        data = {"id": found[1], "templateTest": True, "data": f"Data for ID: {found[1]}"}
+        return [{"uri": uri, "mimeType": "application/json", "text": json.dumps(data)}]
+
+    def list_prompts(self) -> list[dict[str, Any]]:
+        arguments = {
+            "test_simple_prompt": [],
+            "test_prompt_with_arguments": ["arg1", "arg2"],
+            "test_prompt_with_embedded_resource": ["resourceUri"],
+            "test_prompt_with_image": [],
+        }
+        return [
+            {"name": name, "description": f"{name}.", "arguments": [{"name": one, "required": True} for one in taken]}
+            for name, taken in arguments.items()
+        ]
+
+    def get_prompt(self, name: str, arguments: Mapping[str, str]) -> dict[str, Any] | None:
+        given = [arguments.get(one, "") for one in ("arg1", "arg2", "resourceUri")]
+        image = {"type": "image", "data": PNG, "mimeType": "image/png"}
+        embedded = _resource(given[2], "text/plain", "Embedded resource content for testing.")
+        contents: dict[str, list[Any]] = {
+            "test_simple_prompt": ["This is a simple prompt for testing."],
+            "test_prompt_with_arguments": [f"Prompt with arguments: arg1='{given[0]}', arg2='{given[1]}'"],
+            "test_prompt_with_embedded_resource": [embedded, "Please process the embedded resource above."],
+            "test_prompt_with_image": [image, "Please analyze the image above."],
+        }
+        if name not in contents:
+            return None
+        blocks = [{"type": "text", "text": one} if isinstance(one, str) else one for one in contents[name]]
+        return {"messages": [{"role": "user", "content": block} for block in blocks]}
+
+    def complete_argument(self, name: str, argument: str, value: str) -> list[str]:
+        return [word for word in ("paris", "park", "party", "test") if word.startswith(value)]
 
     @tool(read_only=True)
     def test_simple_text(self) -> str:

@@ -81,10 +81,9 @@ def test_words_of_mcp_in_arguments_do_not_make_a_request_standard(http: httpx.Cl
 
 def test_openenvs_protocol_takes_the_session_of_the_url(http: httpx.Client) -> None:
     session = http.post("/sessions").json()["session_id"]
-    for _ in range(2):
-        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "add", "arguments": {"by": 2}}}
-        answer = http.post(f"/sessions/{session}/mcp", json=call).json()
-    assert answer["result"]["data"] == {"count": 4}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "add", "arguments": {"by": 2}}}
+    answers = [http.post(f"/sessions/{session}/mcp", json=call).json() for _ in range(2)]
+    assert [answer["result"]["data"] for answer in answers] == [{"count": 2}, {"count": 4}]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

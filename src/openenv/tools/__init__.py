@@ -2,6 +2,17 @@
 
 from openenv.tools.arguments import Arguments
 from openenv.tools.environment import ToolEnvironment, ToolProvider
+from openenv.tools.offers import PromptProvider, ResourceProvider
 from openenv.tools.registry import RegisteredTool, ToolOutcome, ToolRegistry, tool
 
-__all__ = ["Arguments", "RegisteredTool", "ToolEnvironment", "ToolOutcome", "ToolProvider", "ToolRegistry", "tool"]
+__all__ = [
+    "Arguments",
+    "PromptProvider",
+    "RegisteredTool",
+    "ResourceProvider",
+    "ToolEnvironment",
+    "ToolOutcome",
+    "ToolProvider",
+    "ToolRegistry",
+    "tool",
+]

@@ -9,12 +9,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, get_args
 
 import mcp_types as types
-from mcp.server.caching import CacheHint
+from mcp.server.caching import CACHEABLE_METHODS, CacheableMethod, CacheHint
 from mcp.server.connection import allowed_log_levels
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.models import InitializationOptions
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic_core import from_json
 
 from openenv.errors import ExecutionFailed, OpenEnvError
@@ -62,13 +63,16 @@ def make_server(
         fixed: Whether the tools are the same for everyone, always.
         lifespan: Hands out the seat where the SDK runs the server by itself.
     """
-    hint = CacheHint(FRESH_MS if fixed else 0, "private")
+    fresh = CacheHint(FRESH_MS, "private")
+    hints: dict[CacheableMethod, CacheHint] = dict.fromkeys(CACHEABLE_METHODS, CacheHint()) | {"server/discover": fresh}
+    if fixed:
+        hints["tools/list"] = fresh
     server: Server[Seat] = Server(
         name,
         version=version,
         description=description,
         instructions=_INSTRUCTIONS,
-        cache_hints={"tools/list": hint, "server/discover": CacheHint(FRESH_MS, "private")},
+        cache_hints=hints,
         lifespan=lifespan,
         get_tool_input_schema=schema_of,
         on_list_tools=_list_tools,
@@ -76,6 +80,19 @@ def make_server(
     )
     # Not an argument of the constructor: that warns, since the newest revision has no such method any more.
     server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, _set_level)
+
+    async def discover(ctx: Context, _: types.RequestParams) -> types.DiscoverResult:
+        """The SDK's own answer, less what is never announced here: changes of prompts and documents."""
+        able = server.get_capabilities(protocol_version=ctx.protocol_version)
+        if able.prompts is not None:
+            able.prompts.list_changed = False
+        if able.resources is not None:
+            able.resources.list_changed = able.resources.subscribe = False
+        return types.DiscoverResult(
+            supported_versions=list(MODERN_PROTOCOL_VERSIONS), capabilities=able, instructions=server.instructions
+        )
+
+    server.add_request_handler("server/discover", types.RequestParams, discover)
     return server
 
 

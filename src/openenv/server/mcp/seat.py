@@ -122,6 +122,14 @@ class LocalSeat(Seat):
         return await _run(self.core, operation, caller), listing, session
 
 
+    async def ask(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Any:
+        operation = Operation("ask", (name, arguments), session=await self.session_of(caller))
+        result = await _run(self.core, operation, caller)
+        if result.error is not None:
+            raise result.error
+        return result.value
+
+
 class HandshakeSeat(LocalSeat):
     """The seat of a client that shook hands, or that owns this process: one session."""
 

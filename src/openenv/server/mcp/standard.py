@@ -31,6 +31,7 @@ from openenv.server.mcp.caller import CALLER, Caller
 from openenv.server.mcp.handlers import server_of
 from openenv.server.mcp.hosted import Handed, HostedSession, keep
 from openenv.server.mcp.listening import Listening
+from openenv.server.mcp.offers import register_offers
 from openenv.server.mcp.seat import HandshakeSeat, KnownTools, Seat, SessionlessSeat
 
 __all__ = ["StandardMcp"]
@@ -49,6 +50,7 @@ class StandardMcp:
         self._known = KnownTools(core)
         self._server = server_of(core, self._known, self._lifespan)
         self._hosted: dict[str, HostedSession] = {}
+        register_offers(self._server, core.specification.environment_type)
         self._listening = Listening(core)
         self._listening.register(self._server)
         self._entry: asyncio.Future[StreamableHTTPSessionManager] | None = None

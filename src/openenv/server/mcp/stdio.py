@@ -19,6 +19,7 @@ from openenv.server.mcp.caller import Caller
 from openenv.server.mcp.handlers import initialization, make_server, server_of
 from openenv.server.mcp.hosted import keep
 from openenv.server.mcp.listening import Listening
+from openenv.server.mcp.offers import register_offers
 from openenv.server.mcp.remote import RemoteSeat
 from openenv.server.mcp.seat import HandshakeSeat, KnownTools, Seat
 from openenv.version import __version__
@@ -59,6 +60,7 @@ async def serve_local(core: ServerCore, headers: Mapping[str, str]) -> None:
 
         session.world.tool_listeners.add(changed)
         server = server_of(core, known, _handing(seat))
+        register_offers(server, core.specification.environment_type)
         Listening(core).register(server)
         await _serve(server)
     finally:
