@@ -6,7 +6,7 @@ import asyncio
 import importlib
 from typing import Any
 
-from exercise_transcript import Transcript
+from exercise_transcript import Transcript, wait_for_seats
 
 __all__ = ["exercise_graded"]
 
@@ -40,6 +40,7 @@ def exercise_graded(package: Any, base_url: str, told: Transcript) -> None:
                 told.call(f"{name}, {episode} state", client.state)
                 told.call(f"{name}, {episode} end", client.step, package.GradedAction(answer="please", final=True))
                 told.call(f"{name}, {episode} state at the end", client.state)
+    wait_for_seats(f"{base_url}/considered", 2)
     asyncio.run(_awaited(package, f"{base_url}/considered", told))
     told.http("POST step", "POST", f"{base_url}/graded/step", {"action": {"answer": "please"}})
     told.http("POST step, awaited", "POST", f"{base_url}/considered/step", {"action": {"answer": "please do"}})

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 from typing import Any
 
-from exercise_transcript import Transcript
+from exercise_transcript import Transcript, wait_for_seats
 
 __all__ = ["exercise_slow"]
 
@@ -22,6 +22,7 @@ def exercise_slow(package: Any, base_url: str, told: Transcript) -> None:
         told.call("state", client.state)
         told.call("step to the end", client.step, package.SlowAction())
         told.call("step after it", client.step, package.SlowAction())
+    wait_for_seats(f"{base_url}/slow", 3)
     asyncio.run(_together(package, f"{base_url}/slow", told))
     _on_one_thread(package, f"{base_url}/one_thread", told)
     _alone(package, f"{base_url}/lonely", told)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -17,7 +18,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-__all__ = ["Transcript"]
+__all__ = ["Transcript", "wait_for_seats"]
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEADERS = ("x-shop", "access-control", "location")
@@ -93,6 +94,26 @@ class Transcript:
         kind = next(base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins")
         self.entries[name] = {"raised": kind, "text": _without_links(str(error))}
         return error
+
+
+def wait_for_seats(url: str, count: int) -> None:
+    """Return once so many sessions can be opened: those that were closed a moment ago may still hold a seat."""
+
+    def ask(method: str, **params: str) -> Any:
+        body = {"jsonrpc": "2.0", "id": 1, "method": f"openenv/session/{method}", "params": params}
+        return Transcript().asked("POST", f"{url}/mcp", body)["body"].get("result")
+
+    deadline = time.monotonic() + 20
+    taken: list[str] = []
+    while len(taken) < count:
+        if made := ask("create"):
+            taken.append(made["session_id"])
+        elif time.monotonic() > deadline:
+            raise TimeoutError(f"{url} has no {count} seats")
+        else:
+            time.sleep(0.02)
+    for session_id in taken:
+        ask("close", session_id=session_id)
 
 
 def plain(value: Any) -> Any:
