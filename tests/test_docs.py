@@ -16,7 +16,11 @@ import pytest
 from tests.support.markdown import Block, Example, examples
 from tests.support.processes import ROOT, Server, Servers, free_port
 
-PAGES = [ROOT / "README.md", ROOT / "MIGRATION.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("envs/*/README.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "MIGRATION.md", "CONTRIBUTING.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("envs/*/README.md")),
+]
 EXAMPLES = [example for page in PAGES for example in examples(page)]
 SHOWN_ONLY = {"", "diff", "dockerfile", "html", "http", "mermaid", "sql", "text", "yaml"}
 BLOCK_TIMEOUT_S = 150

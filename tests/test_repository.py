@@ -18,6 +18,8 @@ from tests.support.processes import ROOT
 
 MAX_MODULE_LINES = 600
 MAX_FUNCTION_LINES = 70
+FOREIGN = ROOT / "tests" / "interop" / "packages"
+"""Packages as authors of OpenEnv 0.10 write them."""
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 ENVIRONMENTS = sorted(path.parent for path in (ROOT / "envs").glob("*/pyproject.toml"))
 
@@ -152,6 +154,8 @@ def test_modules_with_functions_postpone_annotations() -> None:
     without = [
         str(path.relative_to(ROOT))
         for path in python_files()
-        if any(functions(path)) and "from __future__ import annotations" not in path.read_text()
+        if any(functions(path))
+        and not path.is_relative_to(FOREIGN)
+        and "from __future__ import annotations" not in path.read_text()
     ]
     assert without == []

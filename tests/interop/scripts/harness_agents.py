@@ -194,87 +194,93 @@ def turns() -> Any:
     return {name: [asyncio.run(play(turn)), asyncio.run(alone(turn))] for name, turn in TURNS.items()}
 
 
+async def _life() -> Any:
+    adapter = Toy()
+    one = HarnessEnvironment(adapter)
+    lived = [
+        await does(one.step_async(HarnessAction(message="early"))),
+        one.state.model_dump(),
+        await does(one.reset_async(seed=3, episode_id="e", more=1)),
+        await does(one.step_async(HarnessAction(message="a"))),
+        await does(one.step_async(HarnessAction(message="b"), timeout_s=5, more=1)),
+        [kept.type.value for kept in one.trajectory],
+        await does(one.step_async(ListToolsAction())),
+        await does(one.step_async(CallToolAction(tool_name="nope", arguments={}))),
+        await does(one.step_async(Action())),
+        one.state.model_dump(),
+        await does(one.reset_async()),
+        one.state.step_count,
+        len(one.trajectory),
+    ]
+    one.close()
+    one.close()
+    lived += [
+        await does(one.step_async(HarnessAction(message="late"))),
+        await does(one.reset_async()),
+        adapter.log,
+    ]
+    return lived
+
+
+async def _dead() -> Any:
+    adapter = Toy()
+    one = HarnessEnvironment(adapter)
+    await one.reset_async(episode_id="e")
+    adapter.alive = False
+    ended = await does(one.step_async(HarnessAction(message="a")))
+    return [ended, one.state.model_dump(), [kept.type.value for kept in one.trajectory], adapter.log]
+
+
+async def _too_long(timeout_s: float | None) -> Any:
+    adapter = Toy([[event("text_output", text="a"), 30.0]], timeout_s=0.05)
+    one = HarnessEnvironment(adapter, rubric=Fond())
+    await one.reset_async(episode_id="e")
+    ended = await does(one.step_async(HarnessAction(message="a"), timeout_s=timeout_s))
+    return [ended, one.state.step_count, adapter.log, await does(one.step_async(HarnessAction(message="b")))]
+
+
+async def _cancelled() -> Any:
+    adapter = Toy([[30.0]])
+    one = HarnessEnvironment(adapter)
+    await one.reset_async()
+    running = asyncio.ensure_future(one.step_async(HarnessAction(message="a")))
+    await adapter.asked.wait()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    return [adapter.log, await does(one.step_async(HarnessAction(message="b")))]
+
+
+async def _broken(**fails: Exception) -> Any:
+    adapter = Toy(fails=fails)
+    one = HarnessEnvironment(adapter)
+    results = [await does(one.reset_async()), await does(one.step_async(HarnessAction(message="a")))]
+    return [*results, one.state.episode_id, outcome(one.close), adapter.log]
+
+
+async def _later() -> Any:
+    one = HarnessEnvironment(Toy(), rubric=FondLater())
+    return [await does(one.reset_async(episode_id="e")), await does(one.step_async(HarnessAction(message="a")))]
+
+
 @CASES.add
 def environment() -> Any:
-    async def life() -> Any:
-        adapter = Toy()
-        one = HarnessEnvironment(adapter)
-        lived = [
-            await does(one.step_async(HarnessAction(message="early"))),
-            one.state.model_dump(),
-            await does(one.reset_async(seed=3, episode_id="e", more=1)),
-            await does(one.step_async(HarnessAction(message="a"))),
-            await does(one.step_async(HarnessAction(message="b"), timeout_s=5, more=1)),
-            [kept.type.value for kept in one.trajectory],
-            await does(one.step_async(ListToolsAction())),
-            await does(one.step_async(CallToolAction(tool_name="nope", arguments={}))),
-            await does(one.step_async(Action())),
-            one.state.model_dump(),
-            await does(one.reset_async()),
-            one.state.step_count,
-            len(one.trajectory),
-        ]
-        one.close()
-        one.close()
-        lived += [
-            await does(one.step_async(HarnessAction(message="late"))),
-            await does(one.reset_async()),
-            adapter.log,
-        ]
-        return lived
-
-    async def dead() -> Any:
-        adapter = Toy()
-        one = HarnessEnvironment(adapter)
-        await one.reset_async(episode_id="e")
-        adapter.alive = False
-        ended = await does(one.step_async(HarnessAction(message="a")))
-        return [ended, one.state.model_dump(), [kept.type.value for kept in one.trajectory], adapter.log]
-
-    async def too_long(timeout_s: float | None) -> Any:
-        adapter = Toy([[event("text_output", text="a"), 30.0]], timeout_s=0.05)
-        one = HarnessEnvironment(adapter, rubric=Fond())
-        await one.reset_async(episode_id="e")
-        ended = await does(one.step_async(HarnessAction(message="a"), timeout_s=timeout_s))
-        return [ended, one.state.step_count, adapter.log, await does(one.step_async(HarnessAction(message="b")))]
-
-    async def cancelled() -> Any:
-        adapter = Toy([[30.0]])
-        one = HarnessEnvironment(adapter)
-        await one.reset_async()
-        running = asyncio.ensure_future(one.step_async(HarnessAction(message="a")))
-        await adapter.asked.wait()
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
-        return [adapter.log, await does(one.step_async(HarnessAction(message="b")))]
-
-    async def broken(**fails: Exception) -> Any:
-        adapter = Toy(fails=fails)
-        one = HarnessEnvironment(adapter)
-        results = [await does(one.reset_async()), await does(one.step_async(HarnessAction(message="a")))]
-        return [*results, one.state.episode_id, outcome(one.close), adapter.log]
-
-    async def later() -> Any:
-        one = HarnessEnvironment(Toy(), rubric=FondLater())
-        return [await does(one.reset_async(episode_id="e")), await does(one.step_async(HarnessAction(message="a")))]
-
     blocking = HarnessEnvironment(Toy())
     return {
-        "life": asyncio.run(life()),
+        "life": asyncio.run(_life()),
         "blocking": [
             seen(blocking.reset(episode_id="e")),
             seen(blocking.step(HarnessAction(message="a"))),
             seen(blocking.step(ListToolsAction())),
             outcome(blocking.close),
         ],
-        "dead": asyncio.run(dead()),
-        "too long": [asyncio.run(too_long(limit)) for limit in (None, 0.01, 0, -1)],
-        "cancelled": asyncio.run(cancelled()),
-        "does not start": asyncio.run(broken(start=HarnessStartupError("no"))),
-        "start raises": asyncio.run(broken(start=ValueError("no"))),
-        "does not stop": asyncio.run(broken(stop=ValueError("no"))),
-        "a rubric that waits": asyncio.run(later()),
+        "dead": asyncio.run(_dead()),
+        "too long": [asyncio.run(_too_long(limit)) for limit in (None, 0.01, 0, -1)],
+        "cancelled": asyncio.run(_cancelled()),
+        "does not start": asyncio.run(_broken(start=HarnessStartupError("no"))),
+        "start raises": asyncio.run(_broken(start=ValueError("no"))),
+        "does not stop": asyncio.run(_broken(stop=ValueError("no"))),
+        "a rubric that waits": asyncio.run(_later()),
     }
 
 
