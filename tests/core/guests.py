@@ -64,6 +64,10 @@ class Noted(Environment[Do, Told, State]):
         self.count += 1
         if action.what == "sleep":
             time.sleep(0.5)
+        if action.what == "stop":
+            raise StopIteration("no more")
+        if action.what == "misfit":
+            Do.model_validate({"what": 5})
         return self.told()
 
     @property

@@ -175,3 +175,11 @@ async def test_asynchronous_methods_run_on_the_loop_and_the_others_on_a_thread(s
         assert {step["observation"]["text"] for step in steps} == {"1 on 1"}
         assert len({step["observation"]["thread"] for step in steps} | resets) == 3
     await until_written(notes, "closed after 1 on 1", times=2)
+
+
+@pytest.mark.parametrize("what", ["stop", "misfit"])
+async def test_what_an_environment_raises_is_its_own_fault(start: Start, what: str) -> None:
+    async with ws(start("several")) as socket:
+        await ask(socket, "reset")
+        assert (await ask(socket, "step", {"what": what}))["code"] == "EXECUTION_ERROR"
+        assert (await ask(socket, "step", {}))["observation"]["text"] == "2"

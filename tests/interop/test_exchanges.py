@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from tests.interop.accepted import ACCEPTED
 from tests.interop.cases import EXCHANGES
 from tests.interop.compare import differences, unexplained
 from tests.interop.counts import record
-from tests.interop.exchange import perform_all
-from tests.support.processes import Server
+from tests.interop.exchange import Socket, perform_all
+from tests.support.processes import Server, Servers
 
 GOLDEN = Path(__file__).parent / "golden" / "openenv-0.10.0.json"
 
@@ -68,3 +69,16 @@ def test_every_answer_is_equal_or_accepted(ours: dict[str, list[Any]]) -> None:
             "reasons": len({one.reason for one in ACCEPTED}),
         },
     )
+
+
+async def test_the_door_says_the_same(serve: Servers) -> None:
+    """``openenv serve`` takes frames past ASGI; what it answers is what the application answers under any server."""
+    server = serve("toys.plain:echo", cwd=Path(__file__).parent)
+    golden: dict[str, list[Any]] = json.loads(GOLDEN.read_text())
+    sockets = [one for one in EXCHANGES if isinstance(one, Socket) and one.path.startswith("/echo/")]
+    moved = [replace(one, path=one.path.removeprefix("/echo")) for one in sockets]
+    seen = await perform_all(moved, server.url)
+    assert len(seen) >= 10
+    for name, ours in seen.items():
+        left, _ = unexplained(name, list(differences(golden[name], ours)), ACCEPTED)
+        assert not left, name
