@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, get_args
 
 import mcp_types as types
-from mcp.server.caching import CACHEABLE_METHODS, CacheableMethod, CacheHint
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.connection import allowed_log_levels
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -64,7 +64,8 @@ def make_server(
         lifespan: Hands out the seat where the SDK runs the server by itself.
     """
     fresh = CacheHint(FRESH_MS, "private")
-    hints: dict[CacheableMethod, CacheHint] = dict.fromkeys(CACHEABLE_METHODS, CacheHint()) | {"server/discover": fresh}
+    hints: dict[CacheableMethod, CacheHint] = {method: CacheHint() for method in get_args(CacheableMethod)}
+    hints["server/discover"] = fresh
     if fixed:
         hints["tools/list"] = fresh
     server: Server[Seat] = Server(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -62,7 +64,7 @@ async def serve_local(core: ServerCore, headers: Mapping[str, str]) -> None:
         server = server_of(core, known, _handing(seat))
         register_offers(server, core.specification.environment_type)
         Listening(core).register(server)
-        await _serve(server)
+        await _serve(server, core.shutdown)
     finally:
         await core.shutdown()
 
@@ -78,23 +80,29 @@ async def serve_remote(url: str, headers: Mapping[str, str]) -> None:
         await seat.client.listed()
         name = url.rstrip("/").rpartition("/")[2]
         described = f"The environment at {url}"
-        await _serve(make_server(name, __version__, described, schema_of=None, fixed=False, lifespan=_handing(seat)))
+        server = make_server(name, __version__, described, schema_of=None, fixed=False, lifespan=_handing(seat))
+        await _serve(server, seat.client.close)
 
 
-async def _serve(server: Server[Seat]) -> None:
-    """Until the client closes its end, or a signal."""
+async def _serve(server: Server[Seat], end: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    """Until the client closes its end, or a signal: then ``end`` is all that is left to do."""
     loop = asyncio.get_running_loop()
-    running = asyncio.create_task(_run(server))
     for sig in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError, RuntimeError):
-            loop.add_signal_handler(sig, running.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
-
-
-async def _run(server: Server[Seat]) -> None:
+            loop.add_signal_handler(sig, _begin_to_leave, sig, end)
     async with stdio_server() as (read, write):
         await server.run(read, write, initialization(server))
+
+
+def _begin_to_leave(number: int, end: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    keep(_leave(number, end))
+
+
+async def _leave(number: int, end: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    """The thread that reads standard input cannot be woken, and Python would wait for it."""
+    await end()
+    sys.stderr.flush()
+    os._exit(128 + number)
 
 
 def _handing(seat: Seat) -> Callable[[Any], AbstractAsyncContextManager[Seat]]:
