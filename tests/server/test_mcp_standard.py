@@ -421,8 +421,9 @@ def test_an_open_stream_holds_the_session_and_nothing_else_does(growing: Server)
         until(lambda: held.session not in http.get("/sessions").text)
 
 
-def test_open_streams_do_not_keep_a_server_from_ending(serve: Servers) -> None:
-    server = serve(f"{TOYS}:bench_app", cwd=ROOT)
+@pytest.mark.parametrize("uvicorn", [False, True])
+def test_open_streams_do_not_keep_a_server_from_ending(serve: Servers, uvicorn: bool) -> None:
+    server = serve(f"{TOYS}:bench_app", cwd=ROOT, uvicorn=uvicorn)
     with httpx.Client(base_url=server.url, timeout=15) as http:
         peer = Peer(http)
         peer.initialize()
@@ -537,6 +538,12 @@ def test_changed_tools_are_announced_to_those_who_listen(growing: Server) -> Non
             assert told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
             assert http.delete(f"/sessions/{session}").json()["closed"] is True
             assert next(frames)["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
+
+
+def test_only_what_is_announced_is_promised(http: httpx.Client, peer: Peer) -> None:
+    assert "resources" not in modern(http, "server/discover").result["capabilities"]
+    assert modern(http, "resources/list").status == 404
+    assert peer.ask("prompts/list").error["code"] == -32601
 
 
 def test_how_long_the_list_of_tools_may_be_kept(http: httpx.Client, growing: Server) -> None:

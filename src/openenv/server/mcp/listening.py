@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +15,7 @@ from openenv.errors import OpenEnvError, Overloaded
 from openenv.runtime import Session
 from openenv.server.core import ServerCore
 from openenv.server.mcp.handlers import Context, caller_of
-from openenv.server.mcp.hosted import held
+from openenv.server.mcp.hosted import held, keep
 from openenv.server.mcp.results import refusal
 from openenv.server.mcp.seat import LocalSeat, Seat
 
@@ -50,6 +52,7 @@ class Listening:
     def __init__(self, core: ServerCore) -> None:
         self._core = core
         self._open: set[ListenHandler] = set()
+        self._watching = False
 
     def register(self, server: Server[Seat]) -> None:
         """Serve the method."""
@@ -73,6 +76,9 @@ class Listening:
                 raise refusal(error) from None
         handler = ListenHandler(_Bus(session))
         self._open.add(handler)
+        if not self._watching:
+            self._watching = True
+            keep(self._watch())
         try:
             if session is None:
                 return await handler(ctx, params)
@@ -84,6 +90,21 @@ class Listening:
                 session.watchers.discard(_closing)
         finally:
             self._open.discard(handler)
+
+
+    async def _watch(self) -> None:
+        """End the streams when plain uvicorn leaves: it would wait for them, and tells an application only afterwards."""
+        while self._open:
+            await asyncio.sleep(0.5)
+            if _leaving():
+                self.close()
+        self._watching = False
+
+
+def _leaving() -> bool:
+    """Whether uvicorn was told to end: its handler of signals is a method of its server."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return getattr(server, "should_exit", False) is True
 
 
 def _nothing() -> None:
