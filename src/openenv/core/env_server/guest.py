@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 from openenv.core.env_server.interfaces import Environment as CoreEnvironment
 from openenv.core.env_server.interfaces import TaskProvider
+from openenv.core.env_server.mcp_environment import MCPEnvironment
 from openenv.core.env_server.mcp_types import CallToolObservation, ListToolsObservation, ToolErrorType
 from openenv.environment import AsyncEnvironment, Environment
 from openenv.errors import (
-    DeadlineExceeded,
     ExecutionFailed,
     InvalidArguments,
     OpenEnvError,
@@ -28,6 +28,7 @@ from openenv.errors import (
     Unsupported,
 )
 from openenv.tools import ToolOutcome
+from openenv.tools.environment import TOOL_TIMEOUT
 from openenv.types import CallToolAction, ListToolsAction, ToolListing
 
 __all__ = ["Guest", "LoopGuest", "ThreadGuest", "guest_type"]
@@ -57,9 +58,8 @@ class Guest:
     def adopt(self, inner: Any) -> None:
         """Hold the instance that the factory made."""
         self.inner = inner
-        set_mode = getattr(inner, "set_mode", None)
-        if set_mode is not None:
-            set_mode(self.mode)
+        if isinstance(inner, MCPEnvironment):
+            inner.set_mode(self.mode)
 
     @property
     def state(self) -> Any:
@@ -90,7 +90,7 @@ class Guest:
 
     def refuse_without_tools(self) -> None:
         """Raise `Unsupported` when this environment knows no tool calls."""
-        if not self.steps_list_tools and not hasattr(self.inner, "tool_listings"):
+        if not self.steps_list_tools and not isinstance(self.inner, MCPEnvironment):
             raise Unsupported("Environment does not support MCP", hint="It has no tools; use step.")
 
 
@@ -102,7 +102,7 @@ class ThreadGuest(Guest, Environment[Any, Any, Any]):
     def __init__(self) -> None:
         self.adopt(self.made())
 
-    def reset(self, **kwargs: Any) -> Any:
+    def reset(self, /, **kwargs: Any) -> Any:
         """The instance's reset, with what it names of what was sent."""
         with _OwnErrors():
             return self.inner.reset(**taken(self.inner.reset, kwargs))
@@ -113,7 +113,7 @@ class ThreadGuest(Guest, Environment[Any, Any, Any]):
             with _OwnErrors():
                 return self.inner.step(action)
         with _OwnErrors():
-            return self.inner.step(action, **taken(self.inner.step, kwargs))
+            return self.inner.step(action, **taken(self.inner.step, kwargs, given=1))
 
     def tool_listings(self) -> Sequence[ToolListing]:
         """The tools, asked for by a step."""
@@ -138,7 +138,7 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
         self._reset = self._way_of("reset")
         self._step = self._way_of("step")
 
-    async def reset(self, **kwargs: Any) -> Any:
+    async def reset(self, /, **kwargs: Any) -> Any:
         """The instance's reset, the asynchronous one where it has its own."""
         await self._connect()
         with _OwnErrors():
@@ -148,15 +148,14 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
         """The instance's step, likewise."""
         await self._connect()
         with _OwnErrors():
-            return await self._step(action, **(taken(self._method("step"), kwargs) if kwargs else {}))
+            return await self._step(action, **(taken(self._method("step"), kwargs, given=1) if kwargs else {}))
 
     async def tool_listings(self) -> Sequence[ToolListing]:
         """The FastMCP server's tools, or those that a step lists."""
         self.refuse_without_tools()
         await self._connect()
-        if hasattr(self.inner, "tool_listings"):
-            listings: Sequence[ToolListing] = await self.inner.tool_listings()
-            return listings
+        if isinstance(self.inner, MCPEnvironment):
+            return await self.inner.tool_listings()
         return _listings(await self._step(ListToolsAction()))
 
     def question(self, name: str) -> Callable[..., Any] | None:
@@ -167,14 +166,16 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
     async def close(self) -> None:
         """The instance's close, after its connection to a FastMCP server has ended."""
         try:
-            if hasattr(self.inner, "disconnect"):
+            if isinstance(self.inner, MCPEnvironment):
                 await self.inner.disconnect()
-            await self._off_the_loop(self.inner.close)()
         finally:
-            self._thread.shutdown(wait=False)
+            try:
+                await self._off_the_loop(self.inner.close)()
+            finally:
+                self._thread.shutdown(wait=False)
 
     async def _connect(self) -> None:
-        if hasattr(self.inner, "connect"):
+        if isinstance(self.inner, MCPEnvironment):
             await self.inner.connect()
 
     def _method(self, verb: str) -> Callable[..., Any]:
@@ -191,8 +192,14 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            loop = asyncio.get_running_loop()
-            outcome = await loop.run_in_executor(self._thread, functools.partial(method, *args, **kwargs))
+            running = self._thread.submit(functools.partial(method, *args, **kwargs))
+            work = asyncio.wrap_future(running)
+            try:
+                outcome = await asyncio.shield(work)
+            except asyncio.CancelledError:
+                if not running.cancel():
+                    await asyncio.wait([work])  # a thread cannot be stopped, and until it ends the world is busy
+                raise
             return await outcome if inspect.isawaitable(outcome) else outcome
 
         return call
@@ -203,23 +210,28 @@ def guest_type(factory: Callable[[], Any], inner_type: type, *, mode: str, steps
     asynchronous = any(_is_asynchronous(inner_type, verb) for verb in ("reset", "step"))
     coroutines = any(inspect.iscoroutinefunction(getattr(inner_type, name, None)) for name in (*_QUESTIONS, "reset", "step"))
     unknown = inner_type is object
-    base = LoopGuest if asynchronous or coroutines or unknown or hasattr(inner_type, "tool_listings") else ThreadGuest
+    base = LoopGuest if asynchronous or coroutines or unknown or issubclass(inner_type, MCPEnvironment) else ThreadGuest
     known = {"factory": (factory,), "mode": mode, "steps_list_tools": steps_list_tools, "__doc__": inner_type.__doc__}
     return type(inner_type.__name__, (base,), known)
 
 
-def taken(method: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What a method takes of what was sent: everything with ``**kwargs``, else what it names."""
-    names = _names_of(getattr(method, "__func__", method))
-    return {key: value for key, value in arguments.items() if names is None or key in names}
+def taken(method: Callable[..., Any], arguments: Mapping[str, Any], *, given: int = 0) -> dict[str, Any]:
+    """What a method takes of what was sent: everything with ``**kwargs``, else what it names.
+
+    Its first parameters, of which ``given`` are given by position, are nobody's to name.
+    """
+    function = getattr(method, "__func__", None)
+    ours, names = _names_of(function or method, given + (function is not None))
+    return {key: value for key, value in arguments.items() if key not in ours and (names is None or key in names)}
 
 
 @functools.lru_cache(maxsize=512)
-def _names_of(function: Callable[..., Any]) -> frozenset[str] | None:
-    parameters = inspect.signature(function).parameters.values()
+def _names_of(function: Callable[..., Any], given: int) -> tuple[frozenset[str], frozenset[str] | None]:
+    parameters = list(inspect.signature(function).parameters.values())
+    ours = frozenset(one.name for one in parameters[:given])
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
-        return None
-    return frozenset(one.name for one in parameters if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD))
+        return ours, None
+    return ours, frozenset(one.name for one in parameters if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD))
 
 
 def _is_asynchronous(inner_type: type, verb: str) -> bool:
@@ -246,7 +258,7 @@ def _typed(error: Any, tool: str) -> OpenEnvError:
     if kind == ToolErrorType.INVALID_ARGS:
         return ToolFailed(message, code=InvalidArguments.code)
     if kind == ToolErrorType.TIMEOUT:
-        return ToolFailed(message, code=DeadlineExceeded.code)
+        return ToolFailed(message, code=TOOL_TIMEOUT)
     return ToolFailed(message, code=ExecutionFailed.code)
 
 
