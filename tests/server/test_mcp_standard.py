@@ -120,6 +120,16 @@ def test_without_the_sdk_the_answer_names_the_extra(serve: Servers, tmp_path: Pa
 # Revisions with a handshake.
 
 
+def test_what_a_tool_says_is_its_answer_whatever_its_code(named: Server) -> None:
+    with httpx.Client(base_url=named.url) as http:
+        peer = Peer(http)
+        peer.initialize()
+        result = peer.call("notes_add", {"text": "by nobody"}).result
+        assert (result["isError"], result["structuredContent"]["code"]) == (True, "UNAUTHENTICATED")
+
+
+
+
 @pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25"])
 def test_a_handshake_opens_a_session_and_delete_closes_it(http: httpx.Client, version: str) -> None:
     peer = Peer(http, version=version)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openenv.client import ToolClient
-from openenv.errors import OpenEnvError, ServerError
+from openenv.errors import InvalidArguments, OpenEnvError, ServerError, ToolFailed, ToolNotFound
 from openenv.operation import NO_CONTEXT, Connection, Operation, Result
 from openenv.server.mcp.caller import Caller
 from openenv.server.mcp.seat import Seat
@@ -50,6 +50,8 @@ class RemoteSeat(Seat):
         calling = asyncio.ensure_future(self.client.called(name, arguments))
         try:
             answer = await asyncio.shield(calling)
+        except (ToolNotFound, InvalidArguments, ToolFailed) as error:
+            return Result(tool_error=error), self._tools.get(name), None
         except OpenEnvError as error:
             return Result(error=error), self._tools.get(name), None
         return Result(value=_value(answer)), self._tools.get(name), None

@@ -9,20 +9,19 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, INVALID_REQUEST
 from pydantic_core import from_json
 
-from openenv.errors import ExecutionFailed, OpenEnvError
+from openenv.errors import ExecutionFailed, OpenEnvError, ToolNotFound, Unsupported
 from openenv.operation import Result
 from openenv.protocol.json import dump, dump_error
 from openenv.protocol.jsonrpc import annotations_of
 from openenv.tools.arguments import is_wrapped
 from openenv.types import ToolListing, ToolResult
 
-__all__ = ["call_result", "error_result", "refusal", "tools"]
+__all__ = ["call_result", "refusal", "tools"]
 
-_INVALID_PARAMS_CODES: Final = frozenset({"TOOL_NOT_FOUND", "UNSUPPORTED"})
-_INVALID_REQUEST_CODES: Final = frozenset(
-    {"SESSION_ERROR", "FORBIDDEN", "UNAUTHENTICATED", "CAPACITY_REACHED", "SHUTTING_DOWN", "FACTORY_ERROR"}
+_NO_ANSWER: Final = frozenset(
+    {"UNSUPPORTED", "SESSION_ERROR", "FORBIDDEN", "UNAUTHENTICATED", "CAPACITY_REACHED", "SHUTTING_DOWN", "FACTORY_ERROR"}
 )
-"""What a model that calls tools can do nothing about: protocol errors. All others are a tool's answer, with ``isError``."""
+"""What the server says, and a model that calls tools can do nothing about: protocol errors. What a tool says never is one."""
 
 
 def tools(listings: Iterable[ToolListing]) -> list[dict[str, Any]]:
@@ -49,19 +48,22 @@ def call_result(result: Result, listing: ToolListing | None, session: str | None
     Raises `MCPError` for what is no tool's answer: an unknown tool, a session that is none.
     """
     meta = _meta(result, session)
-    error = result.error or result.tool_error
-    if error is not None:
-        return error_result(error, meta)
+    if result.error is not None:
+        if result.error.code in _NO_ANSWER:
+            raise refusal(result.error)
+        return _failure(result.error, meta)
+    if result.tool_error is not None:
+        if listing is None and result.tool_error.code == ToolNotFound.code:
+            raise refusal(result.tool_error)
+        return _failure(result.tool_error, meta)
     try:
         return _success(result.value, listing, meta)
     except ExecutionFailed as unspeakable:
-        return error_result(unspeakable, meta)
+        return _failure(unspeakable, meta)
 
 
-def error_result(error: OpenEnvError, meta: dict[str, Any]) -> dict[str, Any]:
-    """A tool's error for the model that called it: the body (code, message, field, hint, example) as text and as data."""
-    if error.code in _INVALID_PARAMS_CODES or error.code in _INVALID_REQUEST_CODES:
-        raise refusal(error)
+def _failure(error: OpenEnvError, meta: dict[str, Any]) -> dict[str, Any]:
+    """An error for the model that called the tool: the body (code, message, field, hint, example) as text and as data."""
     body = dump_error(error.body())
     return {
         "content": [{"type": "text", "text": body.decode()}],
@@ -73,7 +75,7 @@ def error_result(error: OpenEnvError, meta: dict[str, Any]) -> dict[str, Any]:
 
 def refusal(error: OpenEnvError) -> MCPError:
     """A typed error as a protocol error."""
-    number = INVALID_PARAMS if error.code in _INVALID_PARAMS_CODES else INVALID_REQUEST
+    number = INVALID_PARAMS if error.code in (ToolNotFound.code, Unsupported.code) else INVALID_REQUEST
     return MCPError(number, error.message, from_json(dump_error(error.body())))
 
 
