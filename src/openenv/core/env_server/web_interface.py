@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +19,9 @@ from openenv.core.env_server.guest import LoopGuest
 from openenv.core.env_server.http_server import create_fastapi_app
 from openenv.core.env_server.serialization import deserialize_action_with_preprocessing, serialize_observation
 from openenv.core.env_server.types import Action, EnvironmentMetadata, Observation
-from openenv.errors import ExecutionFailed, ValidationFailed
+from openenv.errors import ExecutionFailed, OpenEnvError, ValidationFailed
 from openenv.protocol.json import dump, loads, parse
+from openenv.server.core import ServerCore
 from openenv.server.http import JSON, read_body
 
 __all__ = [
@@ -29,6 +32,8 @@ __all__ = [
     "get_quick_start_markdown",
     "load_environment_metadata",
 ]
+
+log = logging.getLogger("openenv.core")
 
 _LIMIT = 1024 * 1024
 _STRICT = ConfigDict(extra="forbid", validate_assignment=True)
@@ -60,7 +65,10 @@ class EpisodeState(BaseModel):
 
 
 class WebInterfaceManager:
-    """Plays one environment for the page, one call at a time, and tells every open page of each change."""
+    """Plays one environment for the page, one call at a time, and tells every open page of each change.
+
+    ``env`` is an instance, or a guest that holds one.
+    """
 
     MAX_ACTION_LOGS = 1000
 
@@ -71,13 +79,13 @@ class WebInterfaceManager:
         observation_cls: type[Observation],
         metadata: EnvironmentMetadata | None = None,
     ) -> None:
-        self.env = env
+        self._guest = env if isinstance(env, LoopGuest) else type("WebGuest", (LoopGuest,), {"factory": (lambda: env,)})()
+        self.env = self._guest.inner
         self.action_cls = action_cls
         self.observation_cls = observation_cls
-        self.metadata = metadata or load_environment_metadata(env)
+        self.metadata = metadata or load_environment_metadata(self.env)
         self.episode_state = EpisodeState(step_count=0)
         self.connected_clients: list[WebSocket] = []
-        self._guest = type("WebGuest", (LoopGuest,), {"factory": (lambda: env,)})()
         self._turn = asyncio.Lock()
 
     async def connect_websocket(self, websocket: WebSocket) -> None:
@@ -125,6 +133,11 @@ class WebInterfaceManager:
         shown: dict[str, Any] = state.model_dump() if isinstance(state, BaseModel) else dict(state)
         return shown
 
+    async def close(self) -> None:
+        """Close the environment, after the call that is running."""
+        async with self._turn:
+            await self._guest.close()
+
     def _note(self, seen: dict[str, Any], *, is_reset: bool) -> None:
         state = self.get_state()
         self.episode_state.episode_id = state.get("episode_id")
@@ -148,15 +161,23 @@ def _as_sent(observation: Observation) -> dict[str, Any]:
 
 
 class WebRoutes:
-    """``/web`` and what it needs; the environment is made with the first request that needs it."""
+    """``/web`` and what it needs; the environment is made with the first request that needs it.
+
+    The same callers are let in as by the server's other doors: a page of another origin must not step this environment.
+    """
 
     def __init__(
-        self, env: Callable[[], Any], action_cls: type[Action], observation_cls: type[Observation], name: str, title: str
+        self,
+        core: ServerCore,
+        env: Callable[[], Any],
+        action_cls: type[Action],
+        observation_cls: type[Observation],
+        title: str,
     ) -> None:
-        self._env = env
+        self._core = core
+        self._guest_type = type("WebGuest", (LoopGuest,), {"factory": (env,)})
         self._action_cls = action_cls
         self._observation_cls = observation_cls
-        self._name = name
         self._title = title
         self._manager: WebInterfaceManager | None = None
         self._making = asyncio.Lock()
@@ -176,26 +197,38 @@ class WebRoutes:
         """The one environment of the page."""
         async with self._making:
             if self._manager is None:
-                made = await asyncio.to_thread(self._env)
-                metadata = load_environment_metadata(made, self._name)
-                self._manager = WebInterfaceManager(made, self._action_cls, self._observation_cls, metadata)
+                guest = await asyncio.to_thread(self._guest_type)
+                metadata = load_environment_metadata(guest.inner, self._core.specification.name)
+                self._manager = WebInterfaceManager(guest, self._action_cls, self._observation_cls, metadata)
             return self._manager
+
+    async def close(self) -> None:
+        """Close the page's environment, if one was made."""
+        if self._manager is None:
+            return
+        try:
+            await self._manager.close()
+        except Exception:  # teardown of anybody's code
+            log.exception("the environment of the page raised in close")
 
     async def to_page(self) -> Response:
         """To the page."""
         return RedirectResponse("/web/", status_code=307)
 
-    async def page(self) -> Response:
+    async def page(self, request: Request) -> Response:
         """The page: the last observation, a box for an action, a button for each verb."""
+        self._admit(request)
         schema = json.dumps(self._action_cls.model_json_schema(), indent=2)
         return HTMLResponse(_PAGE.format(title=html.escape(self._title), schema=html.escape(schema)))
 
-    async def metadata(self) -> Response:
+    async def metadata(self, request: Request) -> Response:
         """What the environment is."""
+        self._admit(request)
         return Response(dump((await self.manager()).metadata), media_type=JSON)
 
-    async def state(self) -> Response:
+    async def state(self, request: Request) -> Response:
         """Where the page's episode stands."""
+        self._admit(request)
         manager = await self.manager()
         try:
             return Response(dump(manager.get_state()), media_type=JSON)
@@ -204,11 +237,13 @@ class WebRoutes:
 
     async def reset(self, request: Request) -> Response:
         """Begin the page's next episode."""
+        self._admit(request)
         body = await _object(request)
         return Response(dump(await (await self.manager()).reset_environment(body)), media_type=JSON)
 
     async def step(self, request: Request) -> Response:
         """Do one action: ``{"action": {…}}``, or ``{"message": text}`` for actions that are one."""
+        self._admit(request)
         body = await _object(request)
         action = body.get("action", {"message": body["message"]} if "message" in body else None)
         if not isinstance(action, dict):
@@ -220,6 +255,12 @@ class WebRoutes:
 
     async def updates(self, websocket: WebSocket) -> None:
         """Tells a page of every change, for as long as it is open."""
+        try:
+            self._core.connection("websocket", websocket.scope)
+        except OpenEnvError as error:
+            log.info("a page's socket was refused: %s", error)
+            await websocket.close(code=1008)
+            return
         manager = await self.manager()
         await manager.connect_websocket(websocket)
         try:
@@ -227,6 +268,9 @@ class WebRoutes:
                 await websocket.receive_text()
         except WebSocketDisconnect:
             await manager.disconnect_websocket(websocket)
+
+    def _admit(self, request: Request) -> None:
+        self._core.connection("http", request.scope)
 
 
 def create_web_interface_app(
@@ -244,11 +288,21 @@ def create_web_interface_app(
     **known: Any,
 ) -> FastAPI:
     """`create_fastapi_app` with the page at ``/web``. The Gradio arguments are taken and not used."""
-    app = create_fastapi_app(
-        env, action_cls, observation_cls, max_concurrent_envs, concurrency_config, env_name, **known
-    )
-    name = app.state.openenv.specification.name
-    WebRoutes(env, action_cls, observation_cls, name, title_override or name).register(app)
+    app = create_fastapi_app(env, action_cls, observation_cls, max_concurrent_envs, concurrency_config, env_name, **known)
+    core: ServerCore = app.state.openenv
+    routes = WebRoutes(core, env, action_cls, observation_cls, title_override or core.specification.name)
+    routes.register(app)
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(application: Any) -> AsyncIterator[Any]:
+        try:
+            async with inner(application) as state:
+                yield state
+        finally:
+            await routes.close()
+
+    app.router.lifespan_context = lifespan
     return app
 
 
