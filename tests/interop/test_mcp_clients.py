@@ -14,7 +14,7 @@ import pytest
 from tests.support.processes import ROOT, Server, Servers
 
 SCRIPTS = Path(__file__).parent / "scripts"
-NAMES = ["add", "break_down", "clear", "grow", "look", "picture", "place", "refuse", "say", "slow", "was_taken_back"]
+NAMES = ["add", "break_down", "clear", "grow", "look", "nap", "picture", "place", "refuse", "say", "slow", "was_taken_back"]
 REFUSED = {
     "message": "not on a Monday",
     "code": "MONDAY",

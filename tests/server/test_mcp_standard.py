@@ -443,6 +443,31 @@ def test_open_streams_do_not_keep_a_server_from_ending(serve: Servers, uvicorn: 
             assert server.wait(timeout_s=15) in (0, -signal.SIGTERM)
 
 
+@pytest.mark.parametrize("handshake", [True, False])
+def test_a_server_that_ends_answers_what_was_begun(serve: Servers, handshake: bool) -> None:
+    server = serve(f"{TOYS}:bench_app", cwd=ROOT)
+    with httpx.Client(base_url=server.url, timeout=15) as http:
+        headers = dict(ACCEPT)
+        params: dict[str, Any] = {"name": "nap", "arguments": {}, "_meta": {"progressToken": "p"}}
+        if handshake:
+            peer = Peer(http)
+            peer.initialize()
+            headers |= peer.headers
+        else:
+            headers |= {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "nap"}
+            params["_meta"] |= {
+                "io.modelcontextprotocol/protocolVersion": MODERN,
+                "io.modelcontextprotocol/clientCapabilities": {},
+            }
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        with http.stream("POST", "/mcp", json=message, headers=headers) as stream:
+            messages = (json.loads(data) for _, data in events(stream.iter_lines()) if data)
+            assert next(messages)["params"]["progress"] == 0
+            server.terminate()
+            assert next(messages)["result"]["content"][0]["text"] == "rested"
+    server.wait()
+
+
 # The revision without a handshake.
 
 

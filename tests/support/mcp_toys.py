@@ -76,6 +76,13 @@ class Bench(ToolEnvironment[Action, Observation, State]):
         return "done"
 
     @tool(read_only=True)
+    def nap(self, context: Context) -> str:
+        """Take a little while."""
+        context.progress(0, 1)
+        time.sleep(0.7)
+        return "rested"
+
+    @tool(read_only=True)
     def was_taken_back(self) -> bool:
         """Whether the slow call was taken back."""
         return self.taken_back

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.locks import only_one
 from tests.support.processes import ROOT
 
 __all__ = ["NodeTools", "node_tools"]
@@ -33,9 +33,7 @@ class NodeTools:
 
 def node_tools() -> NodeTools:
     """Install them if that was not done. Skips the test, naming the command, where npm cannot be had."""
-    lock = ROOT / ".node-tools.lock"
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with only_one(ROOT / "build" / "node-tools.lock"):
         done = subprocess.run([ROOT / "scripts" / "node-tools.sh"], capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
         pytest.skip(f"scripts/node-tools.sh failed: {done.stderr.strip()[-300:]}")

@@ -19,11 +19,12 @@ from mcp.shared.transport_context import TransportContext
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv.runtime import Session, SessionManager
+from openenv.server.core import ServerCore
 from openenv.server.mcp.handlers import initialization
 from openenv.server.mcp.seat import Seat
 from openenv.server.mcp.store import LastEvents
 
-__all__ = ["Handed", "HostedSession", "held", "keep"]
+__all__ = ["Handed", "HostedSession", "answering", "held", "keep"]
 
 log = logging.getLogger("openenv.server")
 
@@ -62,7 +63,7 @@ class HostedSession:
         self,
         session_id: str,
         session: Session,
-        manager: SessionManager,
+        core: ServerCore,
         *,
         owned: bool,
         on_end: Callable[[HostedSession], None],
@@ -71,7 +72,7 @@ class HostedSession:
         self.session = session
         self.owned = owned
         self.ended = False
-        self._manager = manager
+        self._core = core
         self._on_end = on_end
         self._transport = StreamableHTTPServerTransport(session_id, event_store=LastEvents(), retry_interval=RETRY_MS)
         self._connection: Connection | None = None
@@ -100,7 +101,7 @@ class HostedSession:
         keep(self._transport.terminate())
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with held(self._manager, self.session) if scope["method"] == "GET" else contextlib.nullcontext():
+        with held(self._core.manager, self.session) if scope["method"] == "GET" else answering(self._core):
             await self._transport.handle_request(scope, receive, send)
 
     async def _serve(self, server: Server[Seat], seat: Seat, ready: asyncio.Event) -> None:
@@ -157,6 +158,16 @@ def held(manager: SessionManager, session: Session) -> Iterator[None]:
     finally:
         if timer is not None:
             timer.cancel()
+
+
+@contextlib.contextmanager
+def answering(core: ServerCore) -> Iterator[None]:
+    """A server that shuts down waits for the answer."""
+    core.replying += 1
+    try:
+        yield
+    finally:
+        core.replying -= 1
 
 
 def keep(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

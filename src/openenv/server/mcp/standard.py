@@ -20,6 +20,7 @@ from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
 from mcp_types import InitializeRequestParams, JSONRPCRequest
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import ValidationError
+from starlette.types import Receive, Scope, Send
 
 from openenv.errors import InvalidFrame, Overloaded, SessionError, ValidationFailed
 from openenv.operation import Operation, Result
@@ -29,7 +30,7 @@ from openenv.server.core import ServerCore
 from openenv.server.http import JSON
 from openenv.server.mcp.caller import CALLER, Caller
 from openenv.server.mcp.handlers import server_of
-from openenv.server.mcp.hosted import Handed, HostedSession, keep
+from openenv.server.mcp.hosted import Handed, HostedSession, answering, keep
 from openenv.server.mcp.listening import Listening
 from openenv.server.mcp.offers import register_offers
 from openenv.server.mcp.seat import HandshakeSeat, KnownTools, Seat, SessionlessSeat
@@ -93,7 +94,7 @@ class StandardMcp:
         if sum(hosted.session is session for hosted in self._hosted.values()) >= MAX_CLIENTS:
             raise Overloaded(f"{MAX_CLIENTS} MCP clients share this session already", hint="End one of theirs with DELETE.")
         hosted = HostedSession(
-            session.id if owned else str(uuid.uuid4()), session, self.core.manager, owned=owned, on_end=self._ended
+            session.id if owned else str(uuid.uuid4()), session, self.core, owned=owned, on_end=self._ended
         )
         self._hosted[hosted.id] = hosted
         await hosted.start(self._server, HandshakeSeat(self.core, self._known, session))
@@ -149,7 +150,14 @@ class StandardMcp:
             self._entry = asyncio.get_running_loop().create_future()
             keep(self._run_sessionless(self._entry))
         entry = await asyncio.shield(self._entry)
-        return Handed(entry.handle_request, raw)
+        if b"subscriptions/listen" in raw:
+            return Handed(entry.handle_request, raw)
+
+        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+            with answering(self.core):
+                await entry.handle_request(scope, receive, send)
+
+        return Handed(answered, raw)
 
     @asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[Seat]:
