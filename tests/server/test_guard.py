@@ -52,6 +52,7 @@ def allowed(guard: Guard, headers: dict[str, str], local: object = LOOPBACK, *, 
 def test_hosts_at_a_loopback_address(host: str, well: bool) -> None:
     assert allowed(Guard(), {"host": host}, always=True) is well
     assert allowed(Guard(), {"host": host, "sec-fetch-site": "same-origin"}) is well
+    assert allowed(Guard(), {"host": host, "accept-language": "en"}) is well, "a page's GET under a name of its own"
     assert allowed(Guard(), {"host": host}), "a program may call a server by any name"
 
 
@@ -84,6 +85,12 @@ def test_a_public_address_is_not_guarded_unless_something_is_allowed() -> None:
     assert not allowed(Guard.of(None, ["https://other.example"]), headers, PUBLIC)
 
 
+def test_a_socket_for_both_protocols_is_at_loopback_too() -> None:
+    headers = {"host": "localhost", "origin": "http://evil.example"}
+    assert not allowed(Guard(), headers, ("::ffff:127.0.0.1", 8000))
+    assert allowed(Guard(), headers, ("::ffff:192.0.2.7", 8000))
+
+
 def test_names_may_be_allowed() -> None:
     guard = Guard.of(["Env.example", "other.example:8443"], ["https://app.example"])
     for host, well in (("env.example:1", True), ("other.example:8443", True), ("other.example", False), ("x.example", False)):
@@ -106,6 +113,7 @@ def test_every_door_of_a_server_is_guarded(server: Server) -> None:
             {"Origin": "http://evil.example"},
             {"Host": "evil.example", "Origin": "http://localhost"},
             {"Host": "evil.example", "Sec-Fetch-Site": "same-origin"},
+            {"Host": "evil.example", "Accept-Language": "en"},
         ):
             assert http.post("/mcp", json=call, headers=headers).status_code == 403
             assert http.get("/sessions", headers=headers).status_code == 403

@@ -13,17 +13,17 @@ from openenv.errors import Forbidden
 __all__ = ["Guard"]
 
 ANY = "*"
-_BY_BROWSERS = ("origin", "sec-fetch-site")
-"""Headers that a web page cannot leave out, and that no program sends by chance."""
+_BY_BROWSERS = ("origin", "sec-fetch-site", "accept-language")
+"""Headers by which browsers are known: to a plain ``http`` name they send a page's own GET without the first two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
     """The rule of a server.
 
-    A request that came over a loopback address must name a loopback host (``localhost``, ``127.0.0.1``, ``[::1]``, any
-    port) or an allowed one, and its ``Origin``, if any, must be of such a host or an allowed one. What came over another
-    address is checked only where something was allowed explicitly. ``*`` allows anything.
+    A browser's request that came over a loopback address must name a loopback host (``localhost``, ``127.0.0.1``,
+    ``[::1]``, any port) or an allowed one, and its ``Origin``, if any, must be of such a host or an allowed one. What came
+    over another address is checked only where something was allowed explicitly. ``*`` allows anything.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -93,6 +93,8 @@ def _is_loopback(name: str) -> bool:
     if name == "localhost":
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
