@@ -134,13 +134,14 @@ class Control:
     """Notices that wait for the event loop; one more is dropped and counted."""
 
     def __init__(self, on_notice: Callable[[Notice], None] | None = None) -> None:
-        self.on_cancel: Callable[[], None] | None = None
+        self.on_cancel: Callable[[], object] | None = None
         """Set by the runtime where it can stop the work; called on the event loop."""
         self.dropped = 0
         self._cancelled = threading.Event()
         self._on_notice = on_notice
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
+        self._counting = threading.Lock()
 
     @property
     def cancelled(self) -> bool:
@@ -157,14 +158,16 @@ class Control:
         """Send a notice to the caller; from any thread."""
         if self._on_notice is None:
             return
-        if self._waiting >= self.LIMIT:
-            self.dropped += 1
-            return
-        self._waiting += 1
+        with self._counting:
+            if self._waiting >= self.LIMIT or self._loop.is_closed():
+                self.dropped += 1
+                return
+            self._waiting += 1
         self._loop.call_soon_threadsafe(self._deliver, notice)
 
     def _deliver(self, notice: Notice) -> None:
-        self._waiting -= 1
+        with self._counting:
+            self._waiting -= 1
         if self._on_notice is not None:
             self._on_notice(notice)
 

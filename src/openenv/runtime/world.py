@@ -120,7 +120,8 @@ class World:
                 listener()
 
         def changed() -> None:
-            loop.call_soon_threadsafe(tell)
+            if not loop.is_closed():  # a thread of the environment's own may outlive the server
+                loop.call_soon_threadsafe(tell)
 
         return changed
 
@@ -134,7 +135,7 @@ class World:
     def submit(self, operation: Operation, finish: Finish) -> Result | None:
         """Do the operation now, or when its turn comes; a cancelled one is not begun."""
         if self.closed is not None:
-            return Result(error=SessionError(f"The session has ended: {self.closed}", hint="Open a new one."))
+            return Result(error=self._ended())
         if self._busy:
             if len(self._mailbox) >= MAILBOX_LIMIT:
                 return Result(error=Overloaded(f"{MAILBOX_LIMIT} operations wait for this world", hint="Wait for answers."))
@@ -151,7 +152,7 @@ class World:
             finish()
             return
         self.closed = reason
-        self._refuse_waiting(SessionError(f"The session has ended: {reason}", hint="Open a new one."))
+        self._refuse_waiting(self._ended())
         if self._busy:
             self._on_idle.append(lambda: self._end(finish))
             if self._stoppable is not None:
@@ -194,7 +195,7 @@ class World:
             if control is not None:
                 control.on_cancel = None
             if task.cancelled():
-                self._finished(Result(error=Cancelled("The step was cancelled")), finish)
+                self._finished(Result(error=self._ended() if self.closed else Cancelled("The step was cancelled")), finish)
             else:
                 self._finished(task.result(), finish)
 
@@ -202,7 +203,7 @@ class World:
         if self.specification.stops_when_closed:
             self._stoppable = task
         if control is not None:
-            control.on_cancel = lambda: _stop(task)
+            control.on_cancel = task.cancel
         task.add_done_callback(ended)
 
     def give_up(self) -> None:
@@ -280,6 +281,9 @@ class World:
             log.exception("%s could not be closed: no thread is left", self.specification.name)
             ended(None)
 
+    def _ended(self) -> SessionError:
+        return SessionError(f"The session has ended: {self.closed}", hint="Open a new one.")
+
     def _refuse_waiting(self, error: OpenEnvError) -> None:
         while self._mailbox:
             _, finish = self._mailbox.popleft()
@@ -289,10 +293,6 @@ class World:
         if self._lane is not None:
             self._pool.unpin(self._lane)
             self._lane = None
-
-
-def _stop(task: asyncio.Task[Any]) -> None:
-    task.cancel()
 
 
 def drive(work: Coroutine[Any, Any, Any]) -> Any:
