@@ -503,6 +503,8 @@ async def test_a_class_can_be_made_of_a_server_that_works() -> None:
     assert (described.name, described.version) == ("small-server", "1.2.3")
     assert described.description == "10 tools of the MCP server small-server"
     assert (await environment_of(SMALL, name="mine")).get_metadata().name == "mine"
+    with pytest.raises(ConfigurationError, match="NOT_SET_ANYWHERE is not set"):
+        await environment_of(replace(SMALL, env=("NOT_SET_ANYWHERE",)))
     with pytest.raises(ToolServerFailed, match="exit code 7"):
         await environment_of(rude("early"))
 

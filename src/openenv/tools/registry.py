@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -162,9 +162,7 @@ class ToolRegistry:
         """The tool of this name or alias. Raises `ToolNotFound`, naming close matches."""
         found = self._by_name.get(name)
         if found is None:
-            close = get_close_matches(name, self._by_name, n=3) if len(name) <= LONGEST_NAME else []
-            hint = f"Did you mean {' or '.join(close)}?" if close else "List the tools to see their names."
-            raise ToolNotFound(f"Unknown tool: {name[:LONGEST_NAME]!r}", field="tool_name", hint=hint)
+            raise unknown_tool(name, self._by_name)
         return found
 
     def call(self, owner: Any, name: str, arguments: Mapping[str, Any], context: Context) -> ToolOutcome:
@@ -188,6 +186,13 @@ class ToolRegistry:
             log.exception("tool %s raised", found.name)
             outcome.error = ExecutionFailed(f"Error calling tool {found.name!r}: {error}")
         return outcome
+
+
+def unknown_tool(name: str, known: Iterable[str]) -> ToolNotFound:
+    """The error for a name that no tool has; it names close matches."""
+    close = get_close_matches(name, known, n=3) if len(name) <= LONGEST_NAME else []
+    hint = f"Did you mean {' or '.join(close)}?" if close else "List the tools to see their names."
+    return ToolNotFound(f"Unknown tool: {name[:LONGEST_NAME]!r}", field="tool_name", hint=hint)
 
 
 def _output_schema(mark: _Mark, method: Callable[..., Any]) -> dict[str, Any] | None:

@@ -18,7 +18,6 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
@@ -30,12 +29,12 @@ from openenv.errors import (
     InvalidArguments,
     OpenEnvError,
     ToolFailed,
-    ToolNotFound,
     ToolServerFailed,
     ValidationFailed,
 )
+from openenv.tools.arguments import is_wrapped
 from openenv.tools.environment import as_tool, error_from, tool_error
-from openenv.tools.registry import LONGEST_NAME, ToolOutcome
+from openenv.tools.registry import ToolOutcome, unknown_tool
 from openenv.types import (
     Action,
     CallToolAction,
@@ -249,9 +248,7 @@ class McpServerEnvironment(AsyncEnvironment[Action, Observation, State]):
         known = await self._tools()
         if name in known:
             return known[name]
-        close = get_close_matches(name, known, n=3) if len(name) <= LONGEST_NAME else []
-        hint = f"Did you mean {' or '.join(close)}?" if close else "List the tools to see their names."
-        raise ToolNotFound(f"Unknown tool: {name[:LONGEST_NAME]!r}", field="tool_name", hint=hint)
+        raise unknown_tool(name, known)
 
     async def _tools(self) -> Mapping[str, ToolListing]:
         session = await self._started()
@@ -314,6 +311,7 @@ async def environment_of(server: McpServer, *, name: str | None = None) -> type[
     """
     attributes = {"server": server, "__doc__": McpServerEnvironment.__doc__}
     made: type[McpServerEnvironment] = type("McpServerEnvironment", (McpServerEnvironment,), attributes)
+    server.environment()  # here what is missing has its own error; in a session it is one of the server's
     once = made()
     try:
         tools = await once.tool_listings()
@@ -378,7 +376,7 @@ def result_of(answer: CallToolResult, listing: ToolListing) -> ToolResult:
     if structured is None:
         texts = [block["text"] for block in content if block.get("type") == "text"]
         data = "\n".join(texts) if len(texts) == len(content) else content
-    elif isinstance(structured, dict) and (listing.output_schema or {}).get("x-fastmcp-wrap-result") is True:
+    elif isinstance(structured, dict) and is_wrapped(listing.output_schema or {}):
         data = structured.get("result")
     if structured is not None and not isinstance(structured, dict):
         structured = {"result": structured}
