@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 
 from tests.support.processes import ROOT, Server, Servers
 
@@ -43,6 +46,33 @@ def transcript(python: Path | str, script: str, *arguments: str) -> dict[str, An
 def session_url(server: Server) -> str:
     """The URL for clients of the revision without a handshake."""
     return f"{server.url}/sessions/{httpx.post(f'{server.url}/sessions').json()['session_id']}/mcp"
+
+
+async def calculated(client: Client) -> list[Any]:
+    """A few calls of the toy that is written against OpenEnv 0.10."""
+    names = [tool.name for tool in (await client.list_tools()).tools]
+    calls: list[tuple[str, dict[str, Any]]] = [("add", {"a": 1, "b": 2}), ("keep", {"a": 4}), ("keep", {"a": 4}), ("fail", {})]
+    answers = [await client.call_tool(name, arguments) for name, arguments in calls]
+    texts = [getattr(answer.content[0], "text", "") for answer in answers]
+    return [sorted(names)[:3], texts[:3], [answer.is_error for answer in answers], "tool boom" in texts[3]]
+
+
+CALCULATED = [["add", "fail", "keep"], ["3", '{"total":4}', '{"total":8}'], [False, False, False, True], True]
+
+
+@pytest.mark.timeout(120)
+async def test_a_server_of_openenv_010_over_a_pipe(mounted: Callable[..., Server]) -> None:
+    server = mounted({"calculator": "toys.tooled:calculator"}, reference=True)
+    command = ["-m", "openenv.cli", "mcp", f"{server.url}/calculator", "--stdio"]
+    async with Client(stdio_client(StdioServerParameters(command=sys.executable, args=command))) as client:
+        assert await calculated(client) == CALCULATED
+
+
+@pytest.mark.timeout(120)
+async def test_an_environment_written_for_openenv_010(mounted: Callable[..., Server]) -> None:
+    server = mounted({"calculator": "toys.tooled:calculator"}, reference=False)
+    async with Client(f"{server.url}/calculator/mcp", mode="legacy") as client:
+        assert await calculated(client) == CALCULATED
 
 
 def check(seen: dict[str, Any], *, log: bool = True, changed: bool = True) -> None:
