@@ -25,19 +25,22 @@ class _SameModule(MetaPathFinder, Loader):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if not name.startswith(_OLD):
             return None
+        new = _NEW + name.removeprefix(_OLD)
         try:
-            importlib.import_module(_NEW + name.removeprefix(_OLD))
-        except ModuleNotFoundError:
+            module = importlib.import_module(new)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{new}.".startswith(f"{error.name}."):
+                raise  # the module is there, and something that it needs is not
             return None
-        return ModuleSpec(name, self)
+        return ModuleSpec(name, self, loader_state=module.__spec__)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = sys.modules[_NEW + spec.name.removeprefix(_OLD)]
-        self._own = module.__spec__
-        return module
+        return sys.modules[_NEW + spec.name.removeprefix(_OLD)]
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._own  # the import system wrote the alias's over it
+        written = module.__spec__  # the alias's: the import system wrote it over the module's own
+        assert written is not None
+        module.__spec__ = written.loader_state
 
 
 sys.meta_path.insert(0, _SameModule())  # before the finder of files, which would load a second copy

@@ -31,6 +31,19 @@ def test_a_container_of_ones_own_in_blocking_use(echo: Server) -> None:
     assert shelf.log[-1] == "stop"
 
 
+async def test_a_container_that_two_wait_for_is_started_once(echo: Server) -> None:
+    shelf = Shelf(echo.url)
+    handle = EchoClient.from_docker_image("echo-env:latest", provider=shelf)
+
+    async def wait() -> EchoClient:
+        return await handle
+
+    one, other = await asyncio.gather(wait(), wait())
+    assert one is other
+    assert len(shelf.log) == 2
+    await one.close()
+
+
 def test_a_container_awaited_elsewhere(echo: Server) -> None:
     client = asyncio.run(EchoClient.from_docker_image("echo-env:latest", provider=Shelf(echo.url)))
     with client.sync() as env:

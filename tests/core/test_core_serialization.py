@@ -5,10 +5,19 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict, Field
 
-from openenv.core.env_server import Action, Environment, Observation, State, create_app, serialize_observation
+from openenv.core.env_server import (
+    Action,
+    Environment,
+    Observation,
+    State,
+    create_app,
+    deserialize_action_with_preprocessing,
+    serialize_observation,
+)
 
 
 class Task(BaseModel):
@@ -62,3 +71,19 @@ def test_frames_and_tasks_have_fields_by_their_names() -> None:
         assert answer.json() == {"task": {"level": 3}}
         # As FastAPI does, and so 0.10.
         assert client.get("/state").json()["task"] == {"difficulty": 3}
+
+
+class Form(Action):
+    model_config = ConfigDict(extra="allow")
+
+
+@pytest.mark.parametrize(
+    ("given", "read"), [("7", 7), (" -7 ", -7), ("--7", "--7"), ("²", "²"), ("7" * 5000, "7" * 5000), ("x", "x"), (7, 7)]
+)
+def test_a_form_s_number_is_one_or_stays_a_text(given: Any, read: Any) -> None:
+    assert getattr(deserialize_action_with_preprocessing({"action_id": given}, Form), "action_id") == read  # noqa: B009
+
+
+def test_a_form_s_tokens_are_numbers() -> None:
+    tokens = getattr(deserialize_action_with_preprocessing({"tokens": "1, 2,²,x"}, Form), "tokens")  # noqa: B009
+    assert list(tokens) == [1, 2]

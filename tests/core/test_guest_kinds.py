@@ -6,8 +6,11 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
+
 from openenv.core.env_server.guest import guest_type
 from openenv.core.env_server.interfaces import Environment
+from openenv.core.env_server.mcp_environment import get_server_tools
 from openenv.core.env_server.types import Action, Observation, State
 from openenv.operation import Control, Operation, Result
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager, SessionRequest
@@ -132,3 +135,12 @@ async def test_what_a_client_calls_self_is_nobody_s_argument() -> None:
     assert reset.observation is not None
     assert reset.observation.metadata == {"seed": 2}
     await served.manager.shutdown()
+
+
+def test_why_a_server_s_tools_cannot_be_listed() -> None:
+    class Broken:
+        async def list_tools(self) -> list[Any]:
+            raise LookupError("no tools today")
+
+    with pytest.raises(LookupError, match="no tools today"):
+        get_server_tools(Broken())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -95,9 +96,10 @@ class Bootstrap(_Deferred[_ClientT]):
 
     def __init__(self, start: Callable[[], _ClientT]) -> None:
         self._start = start
+        self._starting = threading.Lock()
 
     async def _begin(self) -> _ClientT:
-        return await asyncio.to_thread(self._start)
+        return await asyncio.to_thread(self.start)
 
     def sync(self) -> SyncEnvClient[Any, Any, Any]:
         """Start the server, waiting here, and return the blocking client."""
@@ -105,10 +107,11 @@ class Bootstrap(_Deferred[_ClientT]):
 
     def start(self) -> _ClientT:
         """Start the server, waiting here, and return the client."""
-        if not self._done:
-            self._value = self._start()
-            self._done = True
-        return self._value
+        with self._starting:
+            if not self._done:
+                self._value = self._start()
+                self._done = True
+            return self._value
 
     def __repr__(self) -> str:
         return f"<handle of {self._value!r}>" if self._done else "<handle of a server that is not started: await it, or .sync()>"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import threading
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
@@ -239,17 +239,8 @@ def get_server_tools(mcp_server: Any) -> dict[str, Any]:
 
 def _run_aside(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine to its end in a thread of its own: constructors are called on loops and off them."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        outcome.append(asyncio.run(work))
-
-    thread = threading.Thread(target=run, name="openenv-mcp-tools")
-    thread.start()
-    thread.join()
-    if not outcome:
-        raise ExecutionFailed("the FastMCP server could not list its tools", hint="The thread's traceback says why.")
-    return outcome[0]
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="openenv-mcp-tools") as aside:
+        return aside.submit(asyncio.run, work).result()
 
 
 def _client_type() -> Any:
@@ -273,7 +264,7 @@ def _failed(name: str, kind: ToolErrorType, message: str) -> CallToolObservation
 
 
 def _kind_of(message: str) -> ToolErrorType:
-    """FastMCP tells kinds of failure by words only; the first line has them."""
+    """FastMCP tells kinds of failure by words only."""
     text = message.lower()
     if "unknown tool" in text or "not found" in text:
         return ToolErrorType.TOOL_NOT_FOUND

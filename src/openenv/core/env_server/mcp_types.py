@@ -43,7 +43,7 @@ class ToolErrorType(StrEnum):
 
 
 class ToolError(BaseModel):
-    """Why a tool call failed. Servers of this project add ``code``, ``field``, ``hint`` and ``example``."""
+    """Why a tool call failed. Further keys are taken; this project's servers say more in the observation's ``metadata``."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from typing import Any
 
 from openenv.core.env_server.types import Action, Observation
@@ -11,6 +12,7 @@ from openenv.types import CallToolAction, ListToolsAction, tool_actions
 
 __all__ = ["action_type_for", "deserialize_action", "deserialize_action_with_preprocessing", "serialize_observation"]
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _TAKES_TOOL_ACTIONS = (Action, CallToolAction, ListToolsAction)
 
 
@@ -37,7 +39,7 @@ def deserialize_action_with_preprocessing(action_data: dict[str, Any], action_cl
     if data.get("type") == "call_tool" and isinstance(data.get("arguments"), str):
         data["arguments"] = _object_in(data["arguments"])
     given = data.get("action_id")
-    if isinstance(given, str) and given.strip().lstrip("-").isdigit():
+    if isinstance(given, str) and _WHOLE.fullmatch(given.strip()):
         data["action_id"] = int(given)
     if isinstance(data.get("tokens"), (str, list)):
         data["tokens"] = _tokens(data["tokens"])
@@ -79,5 +81,5 @@ def _numbers_in(text: str) -> list[Any]:
     try:
         found = json.loads(text)
     except ValueError:
-        return [int(part) for part in text.split(",") if part.strip().isdigit()]
+        return [int(part) for part in text.split(",") if re.fullmatch(r"\s*[0-9]{1,18}\s*", part)]
     return found if isinstance(found, list) else []
