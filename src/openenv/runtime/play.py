@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -25,6 +24,7 @@ from openenv.errors import (
     ValidationFailed,
 )
 from openenv.operation import Episode, Event, Operation, RequestContext, Result
+from openenv.runtime.beginning import context_of, reset_arguments
 from openenv.runtime.grading import grade_job, query_job
 from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
 from openenv.scenario import Scenario, ToolCall
@@ -38,10 +38,6 @@ log = logging.getLogger("openenv.runtime")
 
 READS_EVENTS = frozenset({"tool_calls", "tool_execution"})
 """Verifier types that need the record of an episode."""
-
-LONGEST_EPISODE_ID = 255
-
-_EPISODES = uuid.UUID("6f1c1f8e-52a4-4d0c-9a53-0f6f7d2f7f10")
 
 
 @dataclass(slots=True)
@@ -125,19 +121,14 @@ class Play:
     async def _begin(self, arguments: dict[str, Any], operation: Operation) -> None:
         """A new episode, with the loaded scenario's seed and setup where there is one."""
         scenario = self.scenario
-        as_sent = self.environment.takes_arguments_unchecked
-        episode_id = arguments.get("episode_id") if as_sent else _checked_episode_id(arguments.pop("episode_id", None))
-        if scenario is not None:
-            self._seed_from(scenario, arguments)
-        given = arguments if as_sent else self._reset_arguments(arguments, operation)
-        seed = given.get("seed")
         environment = self.environment
+        given, episode_id = reset_arguments(
+            self.specification, scenario, arguments, operation, unchecked=environment.takes_arguments_unchecked
+        )
+        seed = given.get("seed")
         environment.seed = seed
         environment.step_count = 0
-        known = isinstance(episode_id, str) and 0 < len(episode_id) <= LONGEST_EPISODE_ID
-        environment.episode_id = episode_id if known else self._new_episode_id(seed)
-        if "episode_id" in self.specification.reset_arguments.names:
-            given["episode_id"] = environment.episode_id
+        environment.episode_id = episode_id
         self.started = self.over = False
         self.episode, self.initial, self.last = Episode(id=environment.episode_id, seed=seed), None, Result()
         observation = environment.reset(**given)
@@ -149,41 +140,6 @@ class Play:
             await self._set_up(scenario)
         self.started = True
         self.last = Result(observation=observation, reward=observation.reward, done=_ended(observation))
-
-    def _seed_from(self, scenario: Scenario, arguments: dict[str, Any]) -> None:
-        """The scenario fixes the seed. Its default, 0, asks nothing of an environment that takes none."""
-        if arguments.get("seed", scenario.seed) != scenario.seed:
-            raise ValidationFailed(
-                f"the scenario fixes the seed to {scenario.seed}", field="seed", hint="Reset without a seed."
-            )
-        plan = self.specification.reset_arguments
-        if scenario.seed == 0 and not plan.takes_any and "seed" not in plan.names:
-            arguments.pop("seed", None)
-        else:
-            arguments["seed"] = scenario.seed
-
-    def _reset_arguments(self, arguments: dict[str, Any], operation: Operation) -> dict[str, Any]:
-        """What ``reset`` names of what was sent, validated. The rest is left out, as OpenEnv does, but for a seed."""
-        plan = self.specification.reset_arguments
-        if not plan.takes_any:
-            if arguments.get("seed") is not None and "seed" not in plan.names:
-                raise ValidationFailed(
-                    f"{self.specification.name} takes no seed: its episodes cannot be repeated",
-                    field="seed",
-                    hint="Reset without a seed.",
-                )
-            arguments = {name: value for name, value in arguments.items() if name in plan.names}
-        given = plan.validate(arguments)
-        if plan.context_parameter is not None:
-            given[plan.context_parameter] = _context(operation)
-        return given
-
-    def _new_episode_id(self, seed: int | None) -> str:
-        """The same seed gives the same episode, its id included."""
-        if seed is None:
-            return str(uuid.uuid4())
-        scenario = self.scenario.id if self.scenario else ""
-        return str(uuid.uuid5(_EPISODES, f"{self.specification.name}/{scenario}/{seed}"))
 
     async def _set_up(self, scenario: Scenario) -> None:
         for number, call in enumerate(scenario.setup, start=1):
@@ -249,7 +205,7 @@ class Play:
             names = specification.step_arguments
             given = {k: v for k, v in operation.arguments.items() if names is None or k in names}
         if specification.step_context is not None:
-            given[specification.step_context] = _context(operation)
+            given[specification.step_context] = context_of(operation)
         environment.step_count += 1
         try:
             observation = environment.step(action, **given)
@@ -419,15 +375,3 @@ def _is_like_one(observation: Any) -> bool:
     """Whether a model of another family has what travels, as some environments' own observations do."""
     fields = type(observation).model_fields if isinstance(observation, BaseModel) else {}
     return {"done", "reward", "metadata"} <= fields.keys()
-
-
-def _context(operation: Operation) -> Context:
-    return Context(operation.context, operation.principal, operation.control)
-
-
-def _checked_episode_id(episode_id: Any) -> str | None:
-    if episode_id is None:
-        return None
-    if not isinstance(episode_id, str) or not 0 < len(episode_id) <= LONGEST_EPISODE_ID:
-        raise ValidationFailed("episode_id must be a text of 1 to 255 characters", field="episode_id", example="episode-1")
-    return episode_id
