@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -97,7 +97,7 @@ class TaskRoutes:
                 await core.refuse(error, connection, context)
         try:
             found = await self._ask((method, arguments), connection, context, size)
-            return Response(dump(shape(found), by_alias=False), media_type=JSON)
+            return Response(dump(_shaped(shape, found, method), by_alias=False), media_type=JSON)
         except Unsupported as error:
             return _detail(501, error.message)
         except ExecutionFailed as error:
@@ -113,6 +113,13 @@ class TaskRoutes:
         if result.error is not None:
             raise result.error
         return result.value
+
+
+def _shaped(shape: Callable[[Any], Any], found: Any, method: str) -> Any:
+    try:
+        return shape(found)
+    except TypeError as error:
+        raise ExecutionFailed(f"{method} returned {type(found).__name__}, not a list") from error
 
 
 def _split(split: Any) -> Any:

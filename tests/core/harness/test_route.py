@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from openenv.core.harness.route import HarnessSocket
+from openenv.errors import Forbidden
+from openenv.operation import NO_CONTEXT, Connection, Principal
 from tests.support.processes import ROOT, Server, Servers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
@@ -63,6 +67,24 @@ async def test_a_full_server_says_so(production: Server) -> None:
                 await second.recv()
             assert ended.value.rcvd is not None
             assert ended.value.rcvd.code == 1000
+
+
+async def test_closing_the_session_over_http_ends_the_conversation(production: Server) -> None:
+    async with connect(f"{production.ws_url}/harness", proxy=None) as socket:
+        session = (await told(socket))["data"]["session_id"]
+        async with httpx.AsyncClient(base_url=production.url, trust_env=False, timeout=30) as http:
+            assert (await http.delete(f"/sessions/{session}")).status_code == 200
+        with pytest.raises(ConnectionClosed) as ended:
+            await socket.recv()
+        assert ended.value.rcvd is not None
+        assert ended.value.rcvd.code == 1000
+
+
+async def test_a_conversation_is_for_those_who_may_act() -> None:
+    nobody: Any = None
+    watcher = Connection("harness", {}, {}, principal=Principal("watcher", scopes=frozenset({"create", "watch"})))
+    with pytest.raises(Forbidden, match="'act'"):
+        await HarnessSocket(nobody).seat(watcher, NO_CONTEXT)
 
 
 async def test_there_is_no_such_route_in_simulation(serve: Servers) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from openenv.core.harness.conversation import harness_messages
-from openenv.errors import OpenEnvError
+from openenv.errors import Forbidden, OpenEnvError
+from openenv.operation import REQUIRED_SCOPE, Connection, RequestContext
 from openenv.protocol import OpenEnvCodec
 from openenv.protocol.json import dump
+from openenv.runtime import Session
 from openenv.server.conversation import Conversation
 from openenv.server.websocket import SessionSocket
 
@@ -19,14 +22,36 @@ class HarnessSocket(SessionSocket):
 
     transport = "harness"
 
+    async def seat(self, connection: Connection, context: RequestContext) -> tuple[Session, bool]:
+        """As every socket's; turns pass by the pipeline, so that their scope is asked for here."""
+        scope = REQUIRED_SCOPE["step"]
+        if scope not in connection.principal.scopes:
+            raise Forbidden(f"a conversation needs the scope {scope!r}", hint="Ask the operator for a token that has it.")
+        return await super().seat(connection, context)
+
     async def converse(self, conversation: Conversation, scope: Any, receive: Any, send: Any) -> None:
         """Turns until one side ends it."""
         play = conversation.session.world.play
         assert play is not None
         guest: Any = play.environment
+        session = conversation.session
+        coming: asyncio.Future[Any] | None = None
+
+        def ended(_: str) -> None:
+            if coming is not None:
+                coming.cancel()
 
         async def incoming() -> str | bytes | None:
-            message = await receive()
+            nonlocal coming
+            if session.ended is not None:
+                return None
+            coming = message_to_come = asyncio.ensure_future(receive())
+            try:
+                message = await message_to_come
+            except asyncio.CancelledError:
+                if session.ended is None:
+                    raise
+                return None  # somebody else has ended the session, as when the client goes
             if message["type"] == "websocket.disconnect":
                 return None
             frame: str | bytes = message["bytes"] if message.get("text") is None else message["text"]
@@ -35,8 +60,9 @@ class HarnessSocket(SessionSocket):
         async def outgoing(message: dict[str, Any]) -> None:
             await send({"type": "websocket.send", "text": dump(message).decode()})
 
+        session.on_end = ended
         try:
-            await harness_messages(guest.inner, incoming, outgoing, session_id=conversation.session.id)
+            await harness_messages(guest.inner, incoming, outgoing, session_id=session.id)
             await send({"type": "websocket.close", "code": 1000})
         except (OSError, RuntimeError):
             return  # the client went away while it was told something
