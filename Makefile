@@ -20,6 +20,7 @@ demo-setup:
 	@scripts/setup.sh demo
 
 test: setup ## Run the tests (PYTEST_ARGS="-k name" selects some)
+	@scripts/test-setup.sh
 	@.venv/bin/python -m pytest $(PYTEST_ARGS)
 
 lint: setup ## Check style, types and the direction of imports
@@ -33,6 +34,7 @@ bench: setup ## Measure side by side with openenv 0.10.0 and a bare ASGI echo
 	@.venv/bin/python -m benchmarks.run $(BENCH_ARGS)
 
 interop: setup ## Compare with openenv 0.10.0, judge MCP, and print the counts
+	@scripts/test-setup.sh
 	@rm -rf build/interop
 	@.venv/bin/python -m pytest tests/interop $(PYTEST_ARGS)
 	@.venv/bin/python -m tests.interop.counts
@@ -41,4 +43,4 @@ lock: setup ## Resolve requirements/*.txt anew (LOCK_ARGS="--upgrade" or package
 	@UV=.venv/bin/uv scripts/lock.sh $(LOCK_ARGS)
 
 clean: ## Remove what the targets made
-	rm -rf .venv benchmarks/.venv-reference benchmarks/results runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .node-tools benchmarks/.venv-reference benchmarks/results build runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
