@@ -15,6 +15,7 @@
     │   └── ToolServerFailed            TOOL_SERVER_FAILED   the MCP server behind it ended, or is of no use
     ├── CapacityReached                 CAPACITY_REACHED     no slot free; comes with a retry hint
     │   └── Overloaded                  OVERLOADED           a queue or a pool is full
+    ├── RateLimited                     RATE_LIMITED         too much in too short a time; says when to come back
     ├── ShuttingDown                    SHUTTING_DOWN        the server drains; comes with a retry hint
     ├── FactoryFailed                   FACTORY_ERROR        the factory raised: there is no environment
     ├── EpisodeOver                     EPISODE_OVER         the task has ended; reset to begin another episode
@@ -46,6 +47,9 @@ class OpenEnvError(Exception):
 
     code: str = "INTERNAL_ERROR"
     http_status: ClassVar[int] = 500
+
+    told = False
+    """Whether the middleware of this server has seen it."""
 
     def __init__(
         self,
@@ -166,6 +170,17 @@ class Overloaded(CapacityReached):
     code = "OVERLOADED"
 
 
+class RateLimited(OpenEnvError):
+    """The caller asked for more than its share. ``retry_after_s`` is when the same would be let in, and in ``details`` too."""
+
+    code = "RATE_LIMITED"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float, **known: Any) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message, details={"retry_after_s": round(retry_after_s, 3)}, **known)
+
+
 class ShuttingDown(OpenEnvError):
     """The server drains: it finishes what it began and takes nothing new."""
 
@@ -205,6 +220,8 @@ class Unauthenticated(OpenEnvError):
 
     code = "UNAUTHENTICATED"
     http_status = 401
+    challenge = "Bearer"
+    """What goes into ``WWW-Authenticate`` over HTTP."""
 
 
 class Forbidden(OpenEnvError):

@@ -46,6 +46,11 @@ OpName = Literal[
     "verify",
     "query",
     "export",
+    "attach",
+    "sessions",
+    "issue_token",
+    "describe",
+    "metrics",
     "invalid",
 ]
 
@@ -63,6 +68,10 @@ REQUIRED_SCOPE: Final[Mapping[str, str]] = MappingProxyType(
         "verify": "grade",
         "query": "grade",
         "export": "grade",
+        "attach": "act",
+        "sessions": "create",
+        "issue_token": "grade",
+        "metrics": "metrics",
     }
 )
 """The scope that each operation needs. What is not in the table needs none (an ``invalid`` one is refused anyway)."""
@@ -79,6 +88,8 @@ class Principal:
     scopes: frozenset[str] = ALL_SCOPES
     session: str | None = None
     """When set, the principal may use this session and no other."""
+    expires: float | None = None
+    """When all this ends, in seconds since 1970; None is never."""
 
 
 ANONYMOUS: Final = Principal(id="anonymous")
@@ -108,7 +119,10 @@ class Connection:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     client: str | None = None
+    """The other end's address."""
     principal: Principal = ANONYMOUS
+    request_id: str | None = None
+    """``X-Request-ID``: the id of every operation that brings none itself."""
 
 
 @dataclass(frozen=True, slots=True)

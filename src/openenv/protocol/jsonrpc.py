@@ -18,6 +18,7 @@ from openenv.errors import (
     InvalidArguments,
     InvalidFrame,
     OpenEnvError,
+    RateLimited,
     SessionError,
     ToolNotFound,
     Unsupported,
@@ -53,6 +54,12 @@ class RpcCall:
     id: str | int | None = None
     operation: Operation | None = None
     answer: bytes | None = None
+    fault: OpenEnvError | None = None
+    """Why there is an answer and no operation."""
+
+    def to_run(self) -> Operation:
+        """The operation, or an ``invalid`` one: what cannot be decoded goes the same way, to be refused and counted."""
+        return self.operation or Operation("invalid", self.fault, id=self.id)
 
 
 class JsonRpcCodec:
@@ -65,7 +72,7 @@ class JsonRpcCodec:
         except InvalidFrame:
             message = None
         if not isinstance(message, dict):
-            return RpcCall(answer=rpc_error(None, PARSE_ERROR, "Parse error"))
+            return _undecoded(RpcCall(), PARSE_ERROR, "Parse error")
         return self.decode_message(message)
 
     def decode_message(self, message: dict[str, Any]) -> RpcCall:
@@ -75,12 +82,12 @@ class JsonRpcCodec:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])
-            return RpcCall(answer=rpc_error(None, INVALID_REQUEST, f"Invalid request: {where}: {first['msg']}"))
+            return _undecoded(RpcCall(), INVALID_REQUEST, f"Invalid request: {where}: {first['msg']}")
         call = RpcCall(id=request.id)
         params = request.params
         session = params.get("session_id")
         if session is not None and not isinstance(session, str):
-            call.answer = rpc_error(request.id, INVALID_PARAMS, "Invalid params - 'session_id' must be a string")
+            _undecoded(call, INVALID_PARAMS, "Invalid params - 'session_id' must be a string")
         elif request.method == "tools/list":
             call.operation = Operation("list_tools", session=session, id=request.id)
         elif request.method == "tools/call":
@@ -89,32 +96,32 @@ class JsonRpcCodec:
             call.operation = Operation("create", id=request.id)
         elif request.method == "openenv/session/close":
             if session is None:
-                call.answer = rpc_error(request.id, INVALID_PARAMS, "Invalid params - 'session_id' is required")
+                _undecoded(call, INVALID_PARAMS, "Invalid params - 'session_id' is required")
             else:
                 call.operation = Operation("close", session=session, id=request.id)
         else:
-            call.answer = rpc_error(request.id, METHOD_NOT_FOUND, f"Method not found: {request.method}")
+            _undecoded(call, METHOD_NOT_FOUND, f"Method not found: {request.method}")
         return call
 
     @staticmethod
     def _decode_tool_call(call: RpcCall, params: dict[str, Any], session: str | None) -> None:
         name, arguments = params.get("name"), params.get("arguments")
         if not isinstance(name, str) or not name:
-            call.answer = rpc_error(call.id, INVALID_PARAMS, "Missing 'name' in params")
+            _undecoded(call, INVALID_PARAMS, "Missing 'name' in params")
         elif arguments is not None and not isinstance(arguments, dict):
-            call.answer = rpc_error(call.id, INVALID_PARAMS, "Invalid params - 'arguments' must be an object")
+            _undecoded(call, INVALID_PARAMS, "Invalid params - 'arguments' must be an object")
         else:
             call.operation = Operation("call_tool", (name, arguments or {}), session=session, id=call.id)
 
     def encode(self, call: RpcCall, result: Result) -> bytes:
         """The answer to a call."""
-        if call.answer is not None:
-            return call.answer
-        operation = call.operation
-        assert operation is not None
         error = result.error or result.tool_error
+        if call.answer is not None and (error is None or error is call.fault):
+            return call.answer
         if error is not None:
             return rpc_refusal(call.id, error)
+        operation = call.operation
+        assert operation is not None
         try:
             if operation.op == "list_tools":
                 return rpc_result(call.id, dump({"tools": list(_tools(result.value))}))
@@ -125,6 +132,12 @@ class JsonRpcCodec:
             return rpc_result(call.id, dump(result.value))
         except OpenEnvError as late:
             return rpc_refusal(call.id, late)
+
+
+def _undecoded(call: RpcCall, code: int, message: str) -> RpcCall:
+    call.answer = rpc_error(call.id, code, message)
+    call.fault = InvalidFrame(message) if code == PARSE_ERROR else ValidationFailed(message)
+    return call
 
 
 def rpc_result(request_id: str | int | None, result: bytes) -> bytes:
@@ -140,7 +153,7 @@ def rpc_error(request_id: str | int | None, code: int, message: str, data: Any =
 
 def rpc_refusal(request_id: str | int | None, error: OpenEnvError) -> bytes:
     """A typed error as an answer: JSON-RPC's number for its kind, and our body as ``data``."""
-    if isinstance(error, (CapacityReached, FactoryFailed)):
+    if isinstance(error, (CapacityReached, FactoryFailed, RateLimited)):
         return rpc_error(request_id, SERVER_ERROR, error.message, error.details | {"code": error.code})
     if isinstance(error, Unsupported):
         return rpc_error(request_id, INTERNAL_ERROR, error.message)

@@ -47,7 +47,7 @@ class SocketCodec:
 
     def encode(self, frame: Frame, result: Result) -> bytes:
         """The reply."""
-        if frame.call is not None and frame.operation.op != "invalid":
+        if frame.call is not None:
             return b'{"type":"mcp","data":%b}' % self._rpc.encode(frame.call, result)
         return frame.codec.encode(frame.operation, result)
 
@@ -68,7 +68,7 @@ class SocketCodec:
                 return Frame(self._simple.decode(message), SimpleCodec)
             if message.get("type") == "mcp":
                 call = self._rpc.decode_message(self._openenv.inner(message))
-                return Frame(call.operation or Operation("state"), OpenEnvCodec, call)
+                return Frame(call.to_run(), OpenEnvCodec, call)
             return Frame(self._openenv.decode(message), OpenEnvCodec)
         except OpenEnvError as error:
             return Frame(Operation("invalid", error), codec)

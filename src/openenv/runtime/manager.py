@@ -20,8 +20,9 @@ from openenv.errors import (
     ShuttingDown,
     Unsupported,
 )
-from openenv.operation import REQUIRED_SCOPE, Operation, Principal, Result
+from openenv.operation import Operation, Principal, Result
 from openenv.runtime.executors import ThreadPool
+from openenv.runtime.permission import permit
 from openenv.runtime.session import Session, SessionRequest
 from openenv.runtime.specification import EnvironmentSpecification
 from openenv.runtime.world import Finish, World
@@ -76,11 +77,7 @@ class SessionManager:
     def dispatch(self, operation: Operation, finish: Finish) -> Result | None:
         """Carry an operation to its world; the convention is `World.submit`'s. Never raises `OpenEnvError`."""
         try:
-            scope = REQUIRED_SCOPE.get(operation.op)
-            if scope is not None and scope not in operation.principal.scopes:
-                raise Forbidden(
-                    f"{operation.op!r} needs the scope {scope!r}", hint="Ask the operator for a token that has it."
-                )
+            permit(operation)
             return self._dispatch(operation, finish)
         except OpenEnvError as error:
             return Result(error=error)

@@ -5,6 +5,8 @@ none has to be there:
 
 - ``admit(connection)``: once per socket or HTTP request, before a body is parsed or an environment exists. It may set
   ``connection.principal``, and refuses by raising an `OpenEnvError`.
+- ``refused(connection, error)``: somebody was refused before there was an operation, by ``admit`` or by the server itself.
+  It may raise another `OpenEnvError`, which then takes the place of this one.
 - ``before(operation)``: refuses by raising an `OpenEnvError`.
 - ``after(operation, result)``: sees every operation of every transport, the refused ones too.
 - ``async handle(operation, next)``: for what must wait; ``await next(operation)`` goes on. A chain with one of these
@@ -21,6 +23,7 @@ from typing import Any
 from openenv.errors import ExecutionFailed, OpenEnvError
 from openenv.operation import Connection, Operation, Result
 from openenv.runtime.manager import SessionManager
+from openenv.runtime.permission import permit
 from openenv.runtime.session import Session
 from openenv.runtime.world import Finish
 
@@ -36,34 +39,59 @@ class Pipeline:
 
     def __init__(self, manager: SessionManager, middleware: Sequence[Any] = ()) -> None:
         self.manager = manager
+        self.use(middleware)
+        manager.on_end = self._session_ended
+
+    def use(self, middleware: Sequence[Any]) -> None:
+        """Replace the middleware, before anything is served."""
         self.middleware = tuple(middleware)
         self._admit = [one.admit for one in middleware if hasattr(one, "admit")]
+        self._refused = [one.refused for one in reversed(middleware) if hasattr(one, "refused")]
         self._before = [one.before for one in middleware if hasattr(one, "before")]
         self._after = [one.after for one in reversed(middleware) if hasattr(one, "after")]
         self._handle = [one.handle for one in middleware if hasattr(one, "handle")]
-        manager.on_end = self._session_ended
 
     def admit(self, connection: Connection) -> None:
         """Ask every middleware in turn. Raises what the first that refuses raises."""
         try:
             for admit in self._admit:
                 admit(connection)
-        except OpenEnvError:
-            raise
+        except OpenEnvError as error:
+            raise self.refuse(connection, error) from None
         except Exception:
             log.exception("a middleware raised in admit")
-            raise OpenEnvError("a middleware failed") from None
+            raise self.refuse(connection, OpenEnvError("a middleware failed")) from None
+
+    def refuse(self, connection: Connection, error: OpenEnvError) -> OpenEnvError:
+        """Tell the middleware of a refusal that no operation stands for: the error to answer with."""
+        for refused in self._refused:
+            try:
+                refused(connection, error)
+            except OpenEnvError as other:
+                error = other
+            except Exception:
+                log.exception("a middleware raised in refused")
+        error.told = True
+        return error
+
+    def check(self, operation: Operation) -> None:
+        """Ask the middleware and the scopes about what a route does by itself. Raises what refuses it, counted and logged."""
+        error = self._ask(operation)
+        if error is None:
+            try:
+                permit(operation)
+                return
+            except OpenEnvError as refused:
+                error = refused
+        self._ended(operation, Result(error=error))
+        raise error
 
     def submit(self, operation: Operation, finish: Finish) -> Result | None:
         """Do the operation: the result when it is there at once, else None and ``finish`` on the loop later."""
-        try:
-            for before in self._before:
-                before(operation)
-        except OpenEnvError as error:
-            return self._ended(operation, Result(error=error))
-        except Exception:
-            log.exception("a middleware raised in before")
-            return self._ended(operation, Result(error=OpenEnvError("a middleware failed")))
+        if self._before:
+            error = self._ask(operation)
+            if error is not None:
+                return self._ended(operation, Result(error=error))
         if self._handle:
             self._submit_task(operation, finish)
             return None
@@ -74,7 +102,20 @@ class Pipeline:
         """`submit` for callers that can wait."""
         return await _run(self.submit, operation)
 
+    def _ask(self, operation: Operation) -> OpenEnvError | None:
+        try:
+            for before in self._before:
+                before(operation)
+        except OpenEnvError as error:
+            return error
+        except Exception:
+            log.exception("a middleware raised in before")
+            return OpenEnvError("a middleware failed")
+        return None
+
     def _ended(self, operation: Operation, result: Result) -> Result:
+        if result.error is not None:
+            result.error.told = True
         for after in self._after:
             try:
                 after(operation, result)

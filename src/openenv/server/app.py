@@ -155,7 +155,8 @@ def server_mode(mode: str | None) -> Literal["simulation", "production"]:
 
 async def _answer_error(request: Request, error: Exception) -> Response:
     if isinstance(error, OpenEnvError):
-        return error_response(error)
+        core: ServerCore = request.app.state.openenv
+        return error_response(core.told(error, "http", request.scope))
     return await http_exception_handler(request, error)  # type: ignore[arg-type]
 
 

@@ -38,7 +38,7 @@ class Conversation:
         core = self.core
         frame = core.socket_codec.decode(text) if text is not None else Frame(Operation("invalid", _BINARY), OpenEnvCodec)
         operation = core.operation(frame.operation, self.connection, self.context, len(text or ""))
-        if frame.call is None:
+        if frame.call is None or frame.call.operation is None:
             operation.session = self.session.id
             return frame, None
         return frame, own_session_method(frame.call, self.session)
@@ -140,7 +140,7 @@ def own_session_method(call: RpcCall, session: Session) -> Result | None:
     """
     operation = call.operation
     if operation is None:
-        return Result()
+        return None
     if operation.op == "create":
         return Result(session=session.id)
     if operation.op != "close":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
@@ -15,6 +15,10 @@ from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager, 
 from openenv.server.guard import Guard
 
 __all__ = ["ServerCore"]
+
+_CONNECTION = "openenv.connection"
+"""The key of an ASGI scope that has the `Connection` of its request."""
+_LONGEST_REQUEST_ID = 128
 
 
 @dataclass(slots=True)
@@ -35,18 +39,24 @@ class ServerCore:
     replying: int = 0
     """Sockets that have an answer to send which is not sent yet."""
 
-    def connection(self, transport: str, scope: Mapping[str, Any]) -> Connection:
+    def connection(self, transport: str, scope: MutableMapping[str, Any]) -> Connection:
         """What is known of a socket or request from its ASGI scope, once every middleware has let it in.
 
         Raises what the middleware raises, and `Forbidden` for a browser's request with a wrong host or origin.
         """
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
-        self.guard.check(headers, scope.get("server"))
-        client = scope.get("client")
-        connection = Connection(transport, headers, query, client=client[0] if client else None)
+        connection = scope[_CONNECTION] = _caller(transport, scope)
+        try:
+            self.guard.check(connection.headers, scope.get("server"))
+        except OpenEnvError as error:
+            raise self.pipeline.refuse(connection, error) from None
         self.pipeline.admit(connection)
         return connection
+
+    def told(self, error: OpenEnvError, transport: str, scope: Mapping[str, Any]) -> OpenEnvError:
+        """The error to answer with, once the middleware has seen it: what was refused outside the pipeline is counted too."""
+        if error.told:
+            return error
+        return self.pipeline.refuse(scope.get(_CONNECTION) or _caller(transport, scope), error)
 
     def context(self, connection: Connection) -> RequestContext:
         """The declared headers and the query string: all of a connection that an environment may see."""
@@ -60,6 +70,8 @@ class ServerCore:
         operation.context = context
         operation.transport = connection.transport
         operation.size = size
+        if operation.id is None:
+            operation.id = connection.request_id
         operation.trace = connection.headers.get("traceparent")
         return operation
 
@@ -111,3 +123,23 @@ class ServerCore:
     def names(self) -> Iterable[str]:
         """The environments served here."""
         return (self.specification.name,)
+
+
+def _caller(transport: str, scope: Mapping[str, Any]) -> Connection:
+    """Who is at the other end, before anybody is asked whether it may come in."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        known = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        # Two identities are none: the middleware sees both, and nothing between here and there picked one.
+        headers[known] = f"{headers[known]}, {text}" if known == "authorization" and known in headers else text
+    query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+    client = scope.get("client")
+    request_id = headers.get("x-request-id")
+    return Connection(
+        transport,
+        headers,
+        query,
+        client=client[0] if client else None,
+        request_id=request_id[:_LONGEST_REQUEST_ID] if request_id else None,
+    )

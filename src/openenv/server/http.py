@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from openenv.server.core import ServerCore
 from openenv.types import Reward, is_choice
 from openenv.verifiers import VerifierSpec
 
-__all__ = ["HttpRoutes", "body_schema", "error_response", "parse_body", "read_body"]
+__all__ = ["HttpRoutes", "body_schema", "error_response", "parse_body", "read_body", "retry_headers"]
 
 JSON = "application/json"
 
@@ -125,13 +126,15 @@ class HttpRoutes:
 
     async def list_sessions(self, request: Request) -> Response:
         """The caller's sessions."""
-        connection, _ = self._admit(request)
+        connection, context = self._admit(request)
+        self.core.pipeline.check(self.core.operation(Operation("sessions"), connection, context))
         sessions = [session.describe() for session in self.core.manager.visible(connection.principal)]
         return Response(dump({"sessions": sessions}), media_type=JSON)
 
     async def show_session(self, request: Request, session_id: str) -> Response:
         """One of the caller's sessions."""
-        connection, _ = self._admit(request)
+        connection, context = self._admit(request)
+        self.core.pipeline.check(self.core.operation(Operation("sessions", session=session_id), connection, context))
         session = self.core.manager.session(session_id, connection.principal)
         return Response(dump(session.describe()), media_type=JSON)
 
@@ -242,13 +245,16 @@ def error_response(error: OpenEnvError) -> Response:
     """A typed error as an HTTP answer."""
     if isinstance(error, Unprocessable):
         return Response(dump({"detail": error.errors}), status_code=422, media_type=JSON)
-    headers = {}
-    retry_after = getattr(error, "retry_after_s", None)
-    if retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(retry_after)))
+    headers = retry_headers(error)
     if error.http_status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = getattr(error, "challenge", "Bearer")
     return Response(b'{"error":%b}' % dump_error(error.body()), status_code=error.http_status, headers=headers, media_type=JSON)
+
+
+def retry_headers(error: OpenEnvError) -> dict[str, str]:
+    """``Retry-After`` in whole seconds, never too early, where the error says when to come back."""
+    retry_after = getattr(error, "retry_after_s", None)
+    return {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
 
 
 async def read_body(request: Request, limit: int) -> bytes:

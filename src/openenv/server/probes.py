@@ -5,9 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
-from openenv.errors import Forbidden
 from openenv.middleware.metrics import CONTENT_TYPE, Metrics
-from openenv.operation import Operation
+from openenv.operation import Connection, Operation, OpName
 from openenv.protocol.json import dump
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON
@@ -48,7 +47,7 @@ class Probes:
     async def metadata(self, request: Request) -> Response:
         """What the environment is."""
         core = self.core
-        connection = core.connection("http", request.scope)
+        connection = self._check(request, "describe")
         if not core.specification.environment_type.metadata_by_instance:
             return Response(dump(core.specification.environment_type.get_metadata()), media_type=JSON)
         asked = core.operation(Operation("ask", ("get_metadata", {})), connection, core.context(connection))
@@ -59,18 +58,22 @@ class Probes:
 
     async def schema(self, request: Request) -> Response:
         """The JSON Schemas of actions, observations and states."""
-        self.core.connection("http", request.scope)
+        self._check(request, "describe")
         return Response(self._schema, media_type=JSON)
 
     async def list_environments(self, request: Request) -> list[str]:
         """The environments served here."""
-        self.core.connection("http", request.scope)
+        self._check(request, "describe")
         return list(self.core.names())
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text format, for callers with the scope ``metrics``."""
-        connection = self.core.connection("http", request.scope)
-        if "metrics" not in connection.principal.scopes:
-            raise Forbidden("'metrics' needs the scope 'metrics'", hint="Ask the operator for a token that has it.")
+        self._check(request, "metrics")
         assert self._metrics is not None
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+
+    def _check(self, request: Request, op: OpName) -> Connection:
+        core = self.core
+        connection = core.connection("http", request.scope)
+        core.pipeline.check(core.operation(Operation(op), connection, core.context(connection)))
+        return connection

@@ -43,7 +43,7 @@ class SessionSocket(ABC):
             context = self.core.context(connection)
             session, owned = await self.seat(connection, context)
         except OpenEnvError as error:
-            await _quietly(self._refuse(error, send))
+            await _quietly(self._refuse(self.core.told(error, self.transport, scope), send))
             return
         conversation = Conversation(self.core, session, connection, context)
         try:
@@ -60,6 +60,7 @@ class SessionSocket(ABC):
         manager = self.core.manager
         named = connection.query.get("session_id")
         if named is not None and self.attachable:
+            self.core.pipeline.check(self.core.operation(Operation("attach", session=named), connection, context))
             return manager.attach(named, connection.principal), False
         world = self.core.specification.environment_type.world_name(context)
         create = Operation("create", SessionRequest(kind="socket", world_name=world))
@@ -171,12 +172,11 @@ class McpSocket(FrameSocket):
     async def answer(self, text: str | None, conversation: Conversation) -> bytes | None:
         core, session = self.core, conversation.session
         call = core.rpc_codec.decode(text if text is not None else "")
-        if call.operation is None:
-            return call.answer
         ready = own_session_method(call, session)
         if ready is not None:
             return core.rpc_codec.encode(call, ready)
-        operation = core.operation(call.operation, conversation.connection, conversation.context, len(text or ""))
+        operation = core.operation(call.to_run(), conversation.connection, conversation.context, len(text or ""))
+        operation.session = operation.session or session.id
         return core.rpc_codec.encode(call, await core.pipeline.run(operation))
 
     def refusal(self, error: OpenEnvError) -> bytes:

@@ -19,7 +19,16 @@ from openenv.types import ToolListing, ToolResult
 __all__ = ["call_result", "refusal", "tools"]
 
 _NO_ANSWER: Final = frozenset(
-    {"UNSUPPORTED", "SESSION_ERROR", "FORBIDDEN", "UNAUTHENTICATED", "CAPACITY_REACHED", "SHUTTING_DOWN", "FACTORY_ERROR"}
+    {
+        "CAPACITY_REACHED",
+        "FACTORY_ERROR",
+        "FORBIDDEN",
+        "RATE_LIMITED",
+        "SESSION_ERROR",
+        "SHUTTING_DOWN",
+        "UNAUTHENTICATED",
+        "UNSUPPORTED",
+    }
 )
 """What the server says, and a model that calls tools can do nothing about: protocol errors. What a tool says never is one."""
 

@@ -8,11 +8,11 @@ always 200; what went wrong is in the answer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.types import Scope
 
 from openenv.errors import InvalidFrame, OpenEnvError, Unsupported, ValidationFailed
 from openenv.operation import Result
@@ -20,7 +20,7 @@ from openenv.protocol.json import parse
 from openenv.protocol.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, rpc_error, rpc_refusal
 from openenv.runtime import SessionRequest
 from openenv.server.core import ServerCore
-from openenv.server.http import JSON, read_body
+from openenv.server.http import JSON, read_body, retry_headers
 from openenv.server.mcp.caller import Caller
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class McpRoute:
         caller.size = len(raw)
         if _has_standard_header(request) or (any(hint in raw for hint in _HINTS) and _is_standard(raw)):
             return await self._answer_standard(request, caller, raw)
-        return await self._answer_rpc(caller, raw)
+        return await self._answer_rpc(request.scope, caller, raw)
 
     async def stream(self, request: Request) -> Response:
         """Standard MCP's GET (messages for the client) and DELETE (the end of its session)."""
@@ -75,8 +75,9 @@ class McpRoute:
             if self._standard is None:
                 self._standard = await self._load()
             return await self._standard.answer(request, caller, raw)
-        except OpenEnvError as error:
-            headers = {"Retry-After": "1"} if error.http_status == 503 else {}
+        except OpenEnvError as refused:
+            error = self.core.told(refused, "mcp", request.scope)
+            headers = retry_headers(error)
             status = 400 if error.http_status == 422 else error.http_status
             code = INVALID_PARAMS if isinstance(error, ValidationFailed) else INVALID_REQUEST
             content = rpc_error(_id_of(raw), code, error.message, error.body())
@@ -94,14 +95,10 @@ class McpRoute:
         made: StandardMcp = self._standard or module.StandardMcp(self.core)
         return made
 
-    async def _answer_rpc(self, caller: Caller, raw: bytes) -> Response:
+    async def _answer_rpc(self, scope: Scope, caller: Caller, raw: bytes) -> Response:
         core, connection, context = self.core, caller.connection, caller.context
         call = core.rpc_codec.decode(raw)
-        operation = call.operation
-        if operation is None:
-            with contextlib.suppress(ValidationFailed):
-                await core.refuse(ValidationFailed("not a JSON-RPC request that can be run"), connection, context)
-            return Response(call.answer, media_type=JSON)
+        operation = call.to_run()
         try:
             if operation.op == "create":
                 world = core.specification.environment_type.world_name(context)
@@ -115,7 +112,7 @@ class McpRoute:
                 operation.session = session
             result = await core.pipeline.run(core.operation(operation, connection, context, len(raw)))
         except OpenEnvError as error:
-            return Response(rpc_refusal(call.id, error), media_type=JSON)
+            return Response(rpc_refusal(call.id, core.told(error, "mcp", scope)), media_type=JSON)
         return Response(core.rpc_codec.encode(call, result), media_type=JSON)
 
 
