@@ -25,6 +25,7 @@ __all__ = [
     "DatabaseBacked",
     "Environment",
     "Execution",
+    "Snapshottable",
     "TaskProvider",
     "Transform",
 ]
@@ -183,7 +184,7 @@ class AsyncEnvironment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
 
 
 class TaskProvider(Protocol):
-    """An environment with a catalogue of tasks, by split; the methods may be coroutines.
+    """An environment with a catalogue of tasks, by split; an `AsyncEnvironment`'s methods may be coroutines.
 
     Serves ``GET /{env_name}/splits`` and its four companions. Whatever is missing is answered with 501.
     """
@@ -215,4 +216,38 @@ class DatabaseBacked(Protocol):
 
     def database_image(self) -> bytes:
         """The whole database as SQLite's own serialisation; taken between steps, on the environment's lane."""
+        ...
+
+
+@runtime_checkable
+class Snapshottable(Protocol):
+    """An environment whose world can be had as bytes, and be gone on with from there.
+
+    The methods are called between steps, on the environment's lane. What the runtime keeps (``episode_id``, ``seed``,
+    ``step_count``) is none of their business. From an image, the same actions lead to the same observations, identifiers
+    and times included, in any instance of the class.
+
+    Raise `openenv.errors.Unsupported` from ``snapshot`` and ``restore`` where this one world cannot be copied.
+    """
+
+    snapshot_version: ClassVar[int]
+    """The version of the images that ``snapshot`` makes; another one whenever ``restore`` can no longer read the old ones."""
+
+    def snapshot(self) -> bytes:
+        """The whole world: its state, its random state, its clock. Never a pickle: reading one runs what it says."""
+        ...
+
+    def restore(self, image: bytes) -> None:
+        """Make this world the one of the image, whatever it was before.
+
+        The bytes may be anybody's: check that they are an image, and bound what reading them costs. Raise ``ValueError``
+        when they are not one, and leave the world as it is.
+        """
+        ...
+
+    def reseed(self, seed: int) -> None:
+        """Replace the random state, and nothing else: what has happened stays, what comes is another chance's.
+
+        Raise ``ValueError`` for a seed that the environment does not take.
+        """
         ...

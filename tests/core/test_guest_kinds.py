@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -111,6 +111,32 @@ async def test_a_world_is_busy_until_its_thread_has_ended_whoever_cancels() -> N
     assert cancelled.error.code == "CANCELLED"
     assert (await state).value.step_count == 1
     await served.manager.shutdown()
+
+
+class Alone(Plain):
+    """Asks for one thread for all."""
+
+    REQUIRES_SINGLE_THREAD_EXECUTOR = True
+    made_on: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made_on.append(threading.get_ident())
+        self.go_on.set()
+
+    def step(self, action: Action, **kwargs: Any) -> Observation:
+        return Observation(metadata={"thread": threading.get_ident()})
+
+
+async def test_one_thread_for_all_sessions_of_an_asynchronous_class_too() -> None:
+    kind = guest_type(Alone, Alone, mode="simulation", steps_list_tools=False)
+    guests = [await asyncio.to_thread(kind) for _ in range(3)]
+    steps = [(await guest.step(Action())).metadata["thread"] for guest in guests[1:]]
+    for guest in guests[1:]:
+        await guest.close()
+    assert (await guests[0].step(Action())).metadata["thread"] == steps[0], "a session that ends takes no thread away"
+    await guests[0].close()
+    assert {*steps, *Alone.made_on} == {steps[0]}
 
 
 class Strict(Environment[Action, Observation, State]):

@@ -12,7 +12,8 @@ __all__ = ["PromptProvider", "ResourceProvider"]
 class ResourceProvider(Protocol):
     """An environment with documents: a task's description, a screenshot, a log. Reading one is no step.
 
-    All values are MCP's JSON objects. The methods may be coroutines, and may be called before the first ``reset``.
+    All values are MCP's JSON objects. The methods may be called before the first ``reset``; those of an
+    `AsyncEnvironment` may be coroutines.
     """
 
     def list_resources(self) -> Sequence[Mapping[str, Any]]:
@@ -30,7 +31,7 @@ class ResourceProvider(Protocol):
 
 @runtime_checkable
 class PromptProvider(Protocol):
-    """An environment with prompts for whoever works in it. The methods may be coroutines."""
+    """An environment with prompts for whoever works in it. An `AsyncEnvironment`'s methods may be coroutines."""
 
     def list_prompts(self) -> Sequence[Mapping[str, Any]]:
         """The prompts: ``{"name", "description"?, "arguments"?: [{"name", "required"?}]}``."""

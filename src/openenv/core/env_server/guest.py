@@ -128,12 +128,15 @@ class ThreadGuest(Guest, Environment[Any, Any, Any]):
 class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
     """A guest with asynchronous methods: those run on the event loop, the others on one thread of the session's own."""
 
+    thread_of_all: ClassVar[ThreadPoolExecutor | None] = None
+    """The thread of every session, where the author's class asks for one; it lasts as long as the process."""
+
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="openenv-guest")
+        self._thread = self.thread_of_all or _one_thread()
         try:
             self.adopt(self._thread.submit(self.made).result())
         except BaseException:
-            self._thread.shutdown(wait=False)
+            self._leave_thread()
             raise
         self._reset = self._way_of("reset")
         self._step = self._way_of("step")
@@ -172,7 +175,11 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
             try:
                 await self._off_the_loop(self.inner.close)()
             finally:
-                self._thread.shutdown(wait=False)
+                self._leave_thread()
+
+    def _leave_thread(self) -> None:
+        if self._thread is not self.thread_of_all:
+            self._thread.shutdown(wait=False)
 
     async def _connect(self) -> None:
         if isinstance(self.inner, MCPEnvironment):
@@ -212,7 +219,13 @@ def guest_type(factory: Callable[[], Any], inner_type: type, *, mode: str, steps
     unknown = inner_type is object
     base = LoopGuest if asynchronous or coroutines or unknown or issubclass(inner_type, MCPEnvironment) else ThreadGuest
     known = {"factory": (factory,), "mode": mode, "steps_list_tools": steps_list_tools, "__doc__": inner_type.__doc__}
+    if getattr(inner_type, "REQUIRES_SINGLE_THREAD_EXECUTOR", False):
+        known["thread_of_all"] = _one_thread()
     return type(inner_type.__name__, (base,), known)
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="openenv-guest")
 
 
 def taken(method: Callable[..., Any], arguments: Mapping[str, Any], *, given: int = 0) -> dict[str, Any]:
