@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from openenv import cli, core
     from openenv.auto import AutoAction, AutoEnv
     from openenv.client import EnvClient, GenericAction, GenericEnvClient, SyncEnvClient, ToolClient
-    from openenv.environment import AsyncEnvironment, Context, DatabaseBacked, Environment, TaskProvider, Transform
+    from openenv.environment import (
+        AsyncEnvironment,
+        Context,
+        DatabaseBacked,
+        Environment,
+        Snapshottable,
+        TaskProvider,
+        Transform,
+    )
     from openenv.errors import OpenEnvError
     from openenv.operation import Operation, Principal, Result
     from openenv.scenario import Scenario, Suite
@@ -43,7 +51,15 @@ _NAMES = Names(
         "openenv.cli": ("cli",),
         "openenv.client": ("EnvClient", "GenericAction", "GenericEnvClient", "SyncEnvClient", "ToolClient"),
         "openenv.core": ("core",),
-        "openenv.environment": ("AsyncEnvironment", "Context", "DatabaseBacked", "Environment", "TaskProvider", "Transform"),
+        "openenv.environment": (
+            "AsyncEnvironment",
+            "Context",
+            "DatabaseBacked",
+            "Environment",
+            "Snapshottable",
+            "TaskProvider",
+            "Transform",
+        ),
         "openenv.errors": ("OpenEnvError",),
         "openenv.operation": ("Operation", "Principal", "Result"),
         "openenv.scenario": ("Scenario", "Suite"),
@@ -91,6 +107,7 @@ __all__ = [
     "Principal",
     "Result",
     "Scenario",
+    "Snapshottable",
     "State",
     "StepResult",
     "Suite",

@@ -1,0 +1,1 @@
+"""The snake's scenarios: ``suite.json``."""

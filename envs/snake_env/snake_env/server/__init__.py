@@ -1,0 +1,1 @@
+"""The snake as a server."""

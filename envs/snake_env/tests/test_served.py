@@ -1,0 +1,218 @@
+"""The snake as it is used: a real server, and every dialect in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from openenv.client import EnvClient, HttpSession, ToolClient
+from openenv.errors import OpenEnvError, ServerError
+from openenv.evaluation.suite import load_suite
+from openenv.scenario import Scenario
+from snake_env import SnakeAction, SnakeObservation, scenarios
+from snake_env.client import SnakeEnv
+from snake_env.environment import SnakeEnvironment
+from snake_env.game import Direction
+from snake_env.oracle import decide, noop
+
+SUITE = load_suite(scenarios.__path__[0])
+
+
+class Server(Protocol):
+    """A running server."""
+
+    url: str
+    ws_url: str
+
+
+@pytest.fixture(scope="module")
+def server(module_serve: Callable[..., Server]) -> Server:
+    """``openenv serve snake``."""
+    return module_serve("snake")
+
+
+def locally(seed: int, moves: int) -> list[dict[str, Any]]:
+    """What the oracle sees without a server: observations as they travel, with reward and done beside them."""
+    world = SnakeEnvironment()
+    seen = world.reset(seed=seed)
+    told = [traveling(seen)]
+    for _ in range(moves):
+        seen = world.step(SnakeAction(direction=decide(seen)))
+        told.append(traveling(seen))
+    return told
+
+
+def traveling(seen: SnakeObservation) -> dict[str, Any]:
+    observation = seen.model_dump(mode="json", exclude={"reward", "done"})
+    return {"observation": observation, "reward": seen.reward, "done": seen.terminated or seen.truncated}
+
+
+def answered(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: body[name] for name in ("observation", "reward", "done")}
+
+
+def understood(body: dict[str, Any]) -> SnakeObservation:
+    return SnakeObservation.model_validate(body["observation"])
+
+
+def test_openenvs_dialect(server: Server) -> None:
+    with SnakeEnv(base_url=server.url) as client:
+        results = [client.reset(seed=7)]
+        for _ in range(60):
+            results.append(client.step(SnakeAction(direction=decide(results[-1].observation))))
+        state = client.state()
+    told = [
+        {
+            "observation": result.observation.model_dump(mode="json", exclude={"reward", "done"}),
+            "reward": result.reward,
+            "done": result.done,
+        }
+        for result in results
+    ]
+    assert told == locally(7, 60)
+    assert (state.step_count, state.score, state.width, state.stop_reason) == (60, state.length - 3, 10, None)
+
+
+def test_the_simple_dialect(server: Server) -> None:
+    with connect(f"{server.ws_url}/ws") as socket:
+
+        def ask(action: Any, **beside: Any) -> dict[str, Any]:
+            socket.send(json.dumps({"action": action, **beside}))
+            body: dict[str, Any] = json.loads(socket.recv())
+            return body
+
+        told = [ask("reset", seed=7)]
+        for _ in range(60):
+            told.append(ask({"direction": decide(understood(told[-1]))}))
+        assert [answered(body) for body in told] == locally(7, 60)
+        assert told[-1]["state"]["step_count"] == 60
+        numbered = ask({"direction": 0})
+        assert numbered["observation"]["steps"] == 61
+        assert ask({"direction": 4})["error"]["field"] == "direction"
+        assert ask("state")["observation"] == numbered["observation"]
+        small = ask("reset", seed=7, width=4, height=6, starvation_limit=2)
+        assert (len(small["observation"]["grid"]), small["observation"]["starvation_limit"]) == (6, 2)
+        assert [ask({"direction": 0})["done"] for _ in range(2)] == [False, True]
+        assert ask({"direction": 0})["error"]["code"] == "EPISODE_OVER"
+        assert ask("state")["state"]["stop_reason"] == "starved"
+
+
+def test_http(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as http:
+        assert answered(http.post("/reset", json={"seed": 7}).json()) == locally(7, 0)[0]
+        session = {"X-Session-ID": http.post("/sessions").json()["session_id"]}
+        told = [http.post("/reset", json={"seed": 7}, headers=session).json()]
+        for _ in range(20):
+            action = {"direction": decide(understood(told[-1]))}
+            told.append(http.post("/step", json={"action": action}, headers=session).json())
+        assert [answered(body) for body in told] == locally(7, 20)
+        assert http.get("/state", headers=session).json()["step_count"] == 20
+        assert http.post("/step", json={"action": {"direction": "away"}}).status_code == 422
+        for wrong in ({"seed": -1}, {"width": 3}, {"height": 33}, {"starvation_limit": 0}, {"seed": 2**63}):
+            refused = http.post("/reset", json=wrong)
+            assert refused.status_code == 422
+            assert next(iter(wrong)) in refused.text
+        metadata = http.get("/metadata").json()
+        assert (metadata["name"], metadata["version"]) == ("snake", "0.1.0")
+
+
+def test_the_schema_shows_words_and_numbers_and_nothing_native(server: Server) -> None:
+    schema = httpx.get(f"{server.url}/schema").json()
+    choices = schema["action"]["properties"]["direction"]["anyOf"]
+    assert [choice["enum"] for choice in choices] == [["up", "down", "left", "right"], [0, 1, 2, 3]]
+    assert {"board", "grid", "head", "food", "legal_actions"} <= schema["observation"]["properties"].keys()
+    assert {"terminated", "truncated", "stop_reason"}.isdisjoint(schema["observation"]["properties"])
+    assert {"score", "length"} <= schema["state"]["properties"].keys()
+
+
+@pytest.mark.parametrize("method", ["tools/list", "tools/call"])
+def test_json_rpc_is_refused_for_there_are_no_tools(server: Server, method: str) -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": "move", "arguments": {}}}
+    error = httpx.post(f"{server.url}/mcp", json=call).json()["error"]
+    assert (error["code"], error["message"]) == (-32603, "Environment does not support MCP")
+    with connect(f"{server.ws_url}/ws") as socket:
+        socket.send(json.dumps({"type": "mcp", "data": call}))
+        assert json.loads(socket.recv())["data"]["error"] == error
+        socket.send(json.dumps({"type": "reset", "data": {"seed": 7}}))
+        assert json.loads(socket.recv())["data"]["observation"]["length"] == 3
+
+
+def test_a_client_of_tools_finds_none(server: Server) -> None:
+    with ToolClient(base_url=server.url) as client, pytest.raises(OpenEnvError, match="does not support MCP"):
+        client.list_tools()
+
+
+async def test_a_hundred_sessions_at_once_play_their_own_games(server: Server) -> None:
+    async def play(seed: int) -> list[dict[str, Any]]:
+        async with EnvClient(server.url) as client:
+            result = await client.reset(seed=seed)
+            told = [{"observation": result.observation, "reward": result.reward, "done": result.done}]
+            for _ in range(20):
+                seen = SnakeObservation.model_validate(result.observation)
+                result = await client.step({"direction": decide(seen)})
+                told.append({"observation": result.observation, "reward": result.reward, "done": result.done})
+            return told
+
+    games = await asyncio.gather(*(play(seed) for seed in range(100)))
+    assert games == [locally(seed, 20) for seed in range(100)]
+
+
+async def graded(server: Server, scenario: Scenario, policy: Callable[[SnakeObservation], Direction]) -> dict[str, Any]:
+    """The verdict on an episode that a policy plays until the verifiers could pass, or to its end."""
+    wanted = scenario.verifiers[0].validation_config
+    session = await HttpSession.create(server.url)
+    try:
+        await session.load_scenario(scenario.for_server().model_dump(mode="json"))
+        client = SnakeEnv(server.url, session_id=session.session_id)
+        async with client:
+            result = await client.reset()
+            for _ in range(scenario.max_steps - 1):
+                seen = result.observation
+                score = {"SELECT score FROM game": seen.length - 3, "SELECT length FROM game": seen.length}[wanted["query"]]
+                if result.done or score >= wanted["expected_value"]:
+                    break
+                result = await client.step(SnakeAction(direction=policy(result.observation)))
+        verdict: dict[str, Any] = await session.verify()
+        return verdict
+    finally:
+        await session.close()
+
+
+@pytest.mark.parametrize("scenario", SUITE.scenarios, ids=lambda scenario: scenario.id)
+async def test_the_oracle_solves_every_scenario_and_the_no_op_none(server: Server, scenario: Scenario) -> None:
+    solved = await graded(server, scenario, decide)
+    assert (solved["passed"], solved["reward"]) == (True, 1.0), solved["verdicts"]
+    failed = await graded(server, scenario, noop)
+    assert (failed["passed"], failed["reward"]) == (False, 0.0)
+    assert [one["passed"] for one in failed["verdicts"]] == [False, False]
+
+
+async def test_who_does_nothing_at_all_solves_nothing(server: Server) -> None:
+    session = await HttpSession.create(server.url)
+    try:
+        for scenario in SUITE.scenarios:
+            await session.load_scenario(scenario.for_server().model_dump(mode="json"))
+            assert (await session.verify())["passed"] is False
+    finally:
+        await session.close()
+
+
+async def test_the_step_limit_of_a_scenario_ends_the_episode(server: Server) -> None:
+    scenario = SUITE.scenarios[0].model_copy(update={"max_steps": 2})
+    session = await HttpSession.create(server.url)
+    try:
+        await session.load_scenario(scenario.for_server().model_dump(mode="json"))
+        results = [await session.step({"direction": direction}) for direction in ("up", "left")]
+        assert [(result.done, result.reward) for result in results] == [(False, 0.0), (True, 0.0)]
+        with pytest.raises(ServerError) as refused:
+            await session.step({"direction": "up"})
+        assert refused.value.code == "EPISODE_OVER"
+        assert (await session.sql("SELECT steps, stop_reason FROM game"))["rows"] == [[2, None]]
+    finally:
+        await session.close()
