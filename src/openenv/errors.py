@@ -220,7 +220,7 @@ class Unauthenticated(OpenEnvError):
 
     code = "UNAUTHENTICATED"
     http_status = 401
-    challenge = "Bearer"
+    challenge: str = "Bearer"
     """What goes into ``WWW-Authenticate`` over HTTP."""
 
 

@@ -12,6 +12,7 @@ from openenv.cli.envs import envs
 from openenv.cli.eval import evaluate
 from openenv.cli.mcp import mcp
 from openenv.cli.serve import serve
+from openenv.cli.tokens import tokens
 from openenv.errors import ConfigurationError, ConnectionFailed, OpenEnvError
 
 __all__ = ["app", "main"]
@@ -34,6 +35,7 @@ app.command("eval")(evaluate)
 app.command("envs")(envs)
 app.command("call")(call)
 app.command("mcp")(mcp)
+app.add_typer(tokens, name="tokens")
 
 
 def main() -> None:

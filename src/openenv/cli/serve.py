@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from openenv.cli.chain import Chain
 from openenv.cli.installed import load_app
 from openenv.cli.remote import remote_app
 from openenv.errors import ConfigurationError
@@ -17,12 +19,19 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
-    log_level: Annotated[str, typer.Option(help="uvicorn's log level.")] = "warning",
+    log_level: Annotated[str, typer.Option(help="uvicorn's log level; debug writes a line per operation too.")] = "warning",
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running steps get to end after SIGTERM.")] = 30.0,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A host name that browsers and MCP clients may ask for; * is any.")
     ] = None,
     allow_origin: Annotated[list[str] | None, typer.Option(help="An origin whose pages may ask, as in https://name.")] = None,
+    tokens: Annotated[Path | None, typer.Option(help="Ask for bearer tokens: those in this JSON file.")] = None,
+    jwt_secret_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Ask for bearer tokens: JWTs signed with the secret in this variable.")
+    ] = None,
+    jwt_audience: Annotated[str, typer.Option(metavar="NAME", help="The audience that a JWT has to name.")] = "openenv",
+    rate: Annotated[float | None, typer.Option(help="Operations per second and principal.")] = None,
+    burst: Annotated[float | None, typer.Option(help="With --rate: how many may come at once; the rate unless given.")] = None,
     mcp: Annotated[
         str | None, typer.Option(metavar="URL|COMMAND", help="Make the environment of this MCP server's tools.")
     ] = None,
@@ -40,6 +49,8 @@ def serve(
 
         openenv serve my_env.server.app:app --host 0.0.0.0
 
+        openenv serve calendar --tokens tokens.json --rate 100 --burst 200
+
         openenv serve --mcp "npx -y @modelcontextprotocol/server-everything" --name everything
     """
     from openenv.server import serve as run
@@ -54,4 +65,6 @@ def serve(
     if allow_host or allow_origin:
         guard = app.state.openenv.guard
         app.state.openenv.guard = Guard.of([*guard.hosts, *(allow_host or ())], [*guard.origins, *(allow_origin or ())])
+    chain = Chain(tokens, jwt_secret_env, jwt_audience, rate, burst, debug=log_level.lower() in ("debug", "trace"))
+    chain.put_around(app)
     run(app, host=host, port=port, log_level=log_level, drain_s=drain)

@@ -36,6 +36,7 @@ REFUSALS = frozenset(
         "FACTORY_ERROR",
         "FORBIDDEN",
         "OVERLOADED",
+        "RATE_LIMITED",
         "SESSION_ERROR",
         "SHUTTING_DOWN",
         "UNAUTHENTICATED",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -21,7 +21,7 @@ _CODE_OF_STATUS = {
     404: "SESSION_ERROR",
     413: "PAYLOAD_TOO_LARGE",
     422: "VALIDATION_ERROR",
-    429: "OVERLOADED",
+    429: "RATE_LIMITED",
     501: "UNSUPPORTED",
     503: "CAPACITY_REACHED",
 }
@@ -122,6 +122,16 @@ class HttpSession:
     async def database(self, at: str = "final") -> bytes:
         """The world's SQLite image, ``initial`` or ``final`` (scope ``grade``)."""
         return await self._requests.content("GET", f"{self._path}/database?at={quote(at, safe='')}")
+
+    async def issue_token(self, scopes: Sequence[str] = ("act",), *, ttl_s: float = 3600.0) -> str:
+        """A bearer token that is good for this session alone (scope ``grade``), where the server issues tokens.
+
+        Args:
+            scopes: What its bearer may do: no more than you may.
+            ttl_s: How long it is valid, in seconds.
+        """
+        body = await self._requests.json("POST", f"{self._path}/tokens", {"scopes": list(scopes), "ttl_s": ttl_s})
+        return frames.text_of(body.get("token"), "")
 
     async def close(self) -> None:
         """End the session. More than one call does no harm, nor does one that the server has forgotten."""

@@ -19,6 +19,7 @@ INFRASTRUCTURE_CODES = frozenset(
         "INVALID_JSON",
         "OVERLOADED",
         "PAYLOAD_TOO_LARGE",
+        "RATE_LIMITED",
         "SESSION_ERROR",
         "SESSION_LOST",
         "SHUTTING_DOWN",

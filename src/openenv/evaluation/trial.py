@@ -13,7 +13,7 @@ from typing import cast
 import httpx
 
 from openenv.client import HttpSession, ToolClient
-from openenv.errors import OpenEnvError
+from openenv.errors import OpenEnvError, ServerError
 from openenv.evaluation.agents import AgentFactory, EndpointFailed, StepLimitReached, Task
 from openenv.evaluation.results import Status, Stop, TrialResult, json_safe
 from openenv.evaluation.scoring import INFRASTRUCTURE_CODES, apply_grade
@@ -31,6 +31,11 @@ LONGEST_RESPONSE = 100_000
 """Characters of an agent's last words that are kept and graded."""
 CAPACITY_PATIENCE_S = 120.0
 """How long a trial waits for a slot on a full server."""
+TOKEN_SPARE_S = 60.0
+"""How much longer an agent's token lives than the agent may take."""
+LONGEST_TOKEN_S = 86_400.0
+"""No server issues one for longer."""
+_ISSUES_NO_TOKENS = frozenset({404, 405, 501})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ async def _act(attempt: Attempt, site: Site, session: HttpSession, result: Trial
     scenario = attempt.scenario
     client = ToolClient(
         site.base_url,
-        headers={**scenario.context, **site.headers},
+        headers={**scenario.context, **await _agents_headers(session, site)},
         session_id=session.session_id,
         # A call that takes half of the trial's time is the environment's failure, not the agent's.
         message_timeout_s=min(REQUEST_TIMEOUT_S, site.timeout_s / 2),
@@ -153,6 +158,21 @@ async def _act(attempt: Attempt, site: Site, session: HttpSession, result: Trial
         raise tools.fault
     if result.stop == "answered" and tools.exhausted:
         result.stop = "step_limit"
+
+
+async def _agents_headers(session: HttpSession, site: Site) -> dict[str, str]:
+    """What the agent's socket sends: where we come with a token, one that can act in this session and do nothing else."""
+    headers = {name.lower(): value for name, value in site.headers.items()}
+    if "authorization" not in headers:
+        return headers
+    try:
+        token = await session.issue_token(ttl_s=min(site.timeout_s + TOKEN_SPARE_S, LONGEST_TOKEN_S))
+    except ServerError as error:
+        if error.details.get("status") not in _ISSUES_NO_TOKENS:
+            raise
+        log.warning("%s issues no tokens: agents act with the token of the evaluation", site.base_url)
+        return headers
+    return headers | {"authorization": f"Bearer {token}"}
 
 
 async def _run_agent(attempt: Attempt, task: Task, tools: SessionTools, timeout_s: float, result: TrialResult) -> None:

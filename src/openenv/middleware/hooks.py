@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from openenv.errors import OpenEnvError
 from openenv.operation import Connection, Operation, Result
 
 
@@ -18,6 +19,9 @@ class Hooks:
 
     def admit(self, connection: Connection) -> None:
         """Called once per socket or HTTP request."""
+
+    def refused(self, connection: Connection, error: OpenEnvError) -> None:
+        """Called when somebody was refused before there was an operation, in reverse order."""
 
     def before(self, operation: Operation) -> None:
         """Called before each operation."""

@@ -1,29 +1,46 @@
-"""One JSON line per session and per episode, on a logger; nothing per step."""
+"""One JSON line per session, per episode and per refusal, on a stream; nothing per step unless one asks for it."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
+import re
 import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
-from openenv.operation import Operation, Result
+from openenv.errors import OpenEnvError
+from openenv.operation import Connection, Operation, Principal, Result
 from openenv.types import Reward
 
 __all__ = ["JsonLog"]
 
 _PLAYS = frozenset({"reset", "load_scenario", "step", "call_tool"})
 """What an episode consists of."""
+_REFUSALS = frozenset(
+    {"UNAUTHENTICATED", "FORBIDDEN", "RATE_LIMITED", "SESSION_ERROR", "CAPACITY_REACHED", "OVERLOADED", "SHUTTING_DOWN"}
+)
+"""Errors of operations that never reached a world: they are nobody's account, and a line each."""
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+"""https://www.w3.org/TR/trace-context/"""
+_LONGEST = 200
+
+
+class _Ids(NamedTuple):
+    """Who and what a line is about."""
+
+    principal: Principal
+    transport: str
+    traceparent: str | None
+    request: str | int | None
 
 
 @dataclass(slots=True)
 class _Account:
-    transport: str
-    principal: str
+    ids: _Ids
     opened: float
     operations: int = 0
     errors: int = 0
@@ -36,96 +53,146 @@ class _Account:
 
 
 class JsonLog:
-    """Writes ``session.open``, ``episode`` and ``session.close`` lines, and one for whatever was refused before that.
+    """Writes ``session.open``, ``episode`` and ``session.close`` lines, and one for whatever was refused.
+
+    Every line has the ids of its trace, span, session, episode and request, null where there is none. Of refusals of one kind
+    by one caller, ten are written each second; the next line says how many were left out.
 
     Args:
-        stream: Where to write; standard error by default.
         env: The environment's name, on every line.
+        stream: Where to write; standard error by default.
+        level: ``debug`` writes a line for every operation too.
     """
 
-    def __init__(self, env: str, stream: TextIO | None = None) -> None:
+    def __init__(self, env: str, stream: TextIO | None = None, level: Literal["debug", "info"] = "info") -> None:
         self._env = env
         self._stream = stream
+        self.level = level
         self._accounts: dict[str, _Account] = {}
+        self._damper = _Damper()
+
+    def refused(self, connection: Connection, error: OpenEnvError) -> None:
+        """Write a line for a caller who was not let in."""
+        ids = _Ids(connection.principal, connection.transport, connection.headers.get("traceparent"), connection.request_id)
+        known = {"code": error.code, "message": error.message[:_LONGEST], "op": "admit", "client": connection.client}
+        self._refuse((error.code, connection.client), "refused", ids, None, None, known)
 
     def after(self, operation: Operation, result: Result) -> None:
-        """Add to the session's account; write a line where something begins or ends."""
+        """Add to the session's account; write a line where something begins, ends or is refused."""
         op = operation.op
-        if op == "create":
-            self._created(operation, result)
-            return
+        error = result.error
         session = operation.session
         account = self._accounts.get(session) if session is not None else None
-        if account is None:
-            if result.error is not None:
-                self._write("refused", operation, code=result.error.code, op=op)
+        if self.level == "debug":
+            self._debug(operation, result)
+        if op == "create":
+            self._created(operation, result)
+        elif error is not None and (account is None or error.code in _REFUSALS):
+            self._operation_refused(operation, error, account)
+        elif account is None:
             return
-        if op == "close":
+        elif op == "close":
             if operation.transport == "runtime":
-                self._close_episode(operation, account)
-                self._write("session.close", operation, **self._totals(account), reason=operation.payload)
-                del self._accounts[operation.session or ""]
-            return
-        account.operations += 1
-        if result.error is not None:
-            account.errors += 1
-        elif op in _PLAYS and result.episode != account.episode:
+                self._closed(operation, account)
+        else:
+            account.operations += 1
+            if error is not None:
+                account.errors += 1
+            elif op in _PLAYS:
+                self._played(operation, result, account)
+
+    def _played(self, operation: Operation, result: Result, account: _Account) -> None:
+        is_step = operation.op == "step" or operation.op == "call_tool"
+        if result.episode != account.episode or (not is_step and account.steps):
             self._close_episode(operation, account)
             account.episode, account.began = result.episode, time.monotonic()
             account.steps, account.rewards, account.done = 0, 0.0, False
             account.episodes += 1
-        if op in ("step", "call_tool") and result.error is None:
+        if is_step:
             account.steps += 1
             account.rewards += _finite(result.reward)
             account.done = result.done
-        elif op in ("reset", "load_scenario") and account.steps and result.error is None:
-            self._close_episode(operation, account)
-            account.steps, account.rewards, account.done = 0, 0.0, False
-            account.episodes += 1
 
     def _created(self, operation: Operation, result: Result) -> None:
-        if result.error is not None:
-            self._write("session.refused", operation, code=result.error.code, message=result.error.message)
-            return
-        if result.session is not None and result.session not in self._accounts:
-            operation.session = result.session
-            self._accounts[result.session] = _Account(operation.transport, operation.principal.id, time.monotonic())
-            self._write("session.open", operation)
+        ids = _ids(operation)
+        error = result.error
+        if error is not None:
+            known = {"code": error.code, "message": error.message[:_LONGEST]}
+            self._refuse((error.code, ids.principal), "session.refused", ids, None, None, known)
+        elif result.session is not None and result.session not in self._accounts:
+            self._accounts[result.session] = _Account(ids, time.monotonic())
+            self._write("session.open", ids, result.session, None, {})
+
+    def _operation_refused(self, operation: Operation, error: OpenEnvError, account: _Account | None) -> None:
+        ids, session = _ids(operation), operation.session
+        episode = account.episode if account is not None else None
+        known = {"code": error.code, "message": error.message[:_LONGEST], "op": operation.op}
+        key = (error.code, operation.op, ids.principal)
+        self._refuse(key, "refused", ids, session[:_LONGEST] if session is not None else None, episode, known)
+
+    def _closed(self, operation: Operation, account: _Account) -> None:
+        self._close_episode(operation, account)
+        known = {
+            "operations": account.operations,
+            "errors": account.errors,
+            "episodes": account.episodes,
+            "seconds": round(time.monotonic() - account.opened, 6),
+            "reason": operation.payload,
+        }
+        self._write("session.close", account.ids, operation.session, account.episode, known)
+        del self._accounts[operation.session or ""]
 
     def _close_episode(self, operation: Operation, account: _Account) -> None:
         if account.episode is None or not account.steps:
             return
-        self._write(
-            "episode",
-            operation,
-            episode=account.episode,
-            steps=account.steps,
-            reward=round(account.rewards, 6),
-            done=account.done,
-            seconds=round(time.monotonic() - account.began, 6),
-        )
-
-    @staticmethod
-    def _totals(account: _Account) -> dict[str, Any]:
-        seconds = round(time.monotonic() - account.opened, 6)
-        return {
-            "operations": account.operations,
-            "errors": account.errors,
-            "episodes": account.episodes,
-            "seconds": seconds,
-            "transport": account.transport,
+        known = {
+            "steps": account.steps,
+            "reward": round(account.rewards, 6),
+            "done": account.done,
+            "seconds": round(time.monotonic() - account.began, 6),
         }
+        ids = account.ids if operation.transport == "runtime" else _ids(operation)
+        self._write("episode", ids, operation.session, account.episode, known)
 
-    def _write(self, event: str, operation: Operation, **known: Any) -> None:
+    def _debug(self, operation: Operation, result: Result) -> None:
+        error = result.error or result.tool_error
+        known = {
+            "op": operation.op,
+            "tool": result.tool,
+            "code": error.code if error is not None else None,
+            "reward": _finite(result.reward) if result.reward is not None else None,
+            "done": result.done,
+            "seconds": round(result.seconds, 6),
+        }
+        session = result.session or operation.session
+        self._write("operation", _ids(operation), session, result.episode, known, level="debug")
+
+    def _refuse(
+        self, key: tuple[Any, ...], event: str, ids: _Ids, session: str | None, episode: str | None, known: dict[str, Any]
+    ) -> None:
+        left_out = self._damper.left_out(key)
+        if left_out is not None:
+            more = {"left_out": left_out} if left_out else {}
+            self._write(event, ids, session, episode, known | more, level="warning")
+
+    def _write(
+        self, event: str, ids: _Ids, session: str | None, episode: str | None, known: dict[str, Any], level: str = "info"
+    ) -> None:
+        parsed = _TRACEPARENT.fullmatch(ids.traceparent) if ids.traceparent is not None else None
+        trace, span = parsed.groups() if parsed is not None else (None, None)
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "level": "info",
+            "level": level,
             "event": event,
             "env": self._env,
-            "session": operation.session,
-            "principal": operation.principal.id,
-            "transport": operation.transport,
-            "trace": operation.trace,
+            "trace": trace,
+            "span": span,
+            "session": session,
+            "episode": episode,
+            "request": ids.request,
+            "principal": ids.principal.id,
+            "tenant": ids.principal.tenant,
+            "transport": ids.transport,
         }
         stream = self._stream or sys.stderr
         try:
@@ -133,6 +200,40 @@ class JsonLog:
             stream.flush()
         except (OSError, ValueError):
             logging.getLogger("openenv.log").exception("the log line could not be written")
+
+
+class _Damper:
+    """Lets the first lines of a kind through in each second and counts the rest: a flood of calls is no flood of lines."""
+
+    def __init__(self, each_second: int = 10, kinds: int = 1000) -> None:
+        self._each_second = each_second
+        self._kinds = kinds
+        self._seen: dict[tuple[Any, ...], list[int]] = {}
+
+    def left_out(self, key: tuple[Any, ...]) -> int | None:
+        """How many were left out before this one; None when it is to be left out too."""
+        second = int(time.monotonic())
+        seen = self._seen.get(key)
+        if seen is None:
+            if len(self._seen) >= self._kinds:
+                self._seen.clear()
+            seen = self._seen[key] = [second, 0, 0]
+        if seen[0] != second:
+            seen[0], seen[1] = second, 0
+        if seen[1] >= self._each_second:
+            seen[2] += 1
+            return None
+        seen[1] += 1
+        left_out, seen[2] = seen[2], 0
+        return left_out
+
+
+def _ids(operation: Operation) -> _Ids:
+    return _Ids(operation.principal, operation.transport, operation.trace, _short(operation.id))
+
+
+def _short(value: str | int | None) -> str | int | None:
+    return value[:_LONGEST] if isinstance(value, str) else value
 
 
 def _finite(reward: Reward) -> float:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from openenv.operation import Operation, Result
+from openenv.errors import OpenEnvError
+from openenv.operation import Connection, Operation, Result
 
 __all__ = ["CONTENT_TYPE", "Histogram", "Metrics"]
 
@@ -20,6 +21,8 @@ QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
 _GROWTH: Final = 1.15
 _BOUNDS: Final = [1e-6 * _GROWTH**power for power in range(150)]
 """Upper bounds in seconds, from a microsecond to about twenty minutes; a quantile is right to 15 per cent."""
+_BUCKETS: Final = f"1e-6*{_GROWTH}**{len(_BOUNDS)}"
+"""What these bounds are called: only what was counted in the same ones can be added up."""
 
 _KINDS: Final = {
     "VALIDATION_ERROR": "validation",
@@ -37,6 +40,7 @@ _KINDS: Final = {
     "OVERLOADED": "capacity",
     "UNAUTHENTICATED": "auth",
     "FORBIDDEN": "auth",
+    "RATE_LIMITED": "rate_limit",
 }
 
 
@@ -53,6 +57,18 @@ class Histogram:
         self.counts[bisect_left(_BOUNDS, seconds)] += 1
         self.total += seconds
         self.number += 1
+
+    def export(self) -> dict[str, Any]:
+        """Everything in it, as JSON can say it: ``counts`` by bucket (those that are not 0), ``total``, ``number``."""
+        counts = {str(index): count for index, count in enumerate(self.counts) if count}
+        return {"counts": counts, "total": self.total, "number": self.number}
+
+    def merge(self, exported: Mapping[str, Any]) -> None:
+        """Add what another one has exported."""
+        for index, count in exported["counts"].items():
+            self.counts[int(index)] += count
+        self.total += exported["total"]
+        self.number += exported["number"]
 
     def quantile(self, share: float) -> float:
         """The upper bound of the bucket in which this share of the durations is reached; 0 when there are none."""
@@ -76,6 +92,7 @@ class Metrics(Collector):
     def __init__(self, env: str, active_sessions: Callable[[], int]) -> None:
         self._env = env
         self._active_sessions = active_sessions
+        self._active_elsewhere = 0
         self._succeeded = 0
         self._failed = 0
         self._durations = Histogram()
@@ -94,8 +111,38 @@ class Metrics(Collector):
             if result.seconds:
                 self._durations.observe(result.seconds)
         if error is not None:
-            kind = _KINDS.get(error.code, "tool" if result.error is None else "other")
-            self._errors[kind] = self._errors.get(kind, 0) + 1
+            self._count(_KINDS.get(error.code, "tool" if result.error is None else "other"))
+
+    def refused(self, connection: Connection, error: OpenEnvError) -> None:
+        """Count one refusal at the door."""
+        self._count(_KINDS.get(error.code, "other"))
+
+    def export(self) -> dict[str, Any]:
+        """Everything counted so far, as JSON can say it, for `merge` in another process."""
+        return {
+            "buckets": _BUCKETS,
+            "steps": {"success": self._succeeded, "error": self._failed},
+            "durations": self._durations.export(),
+            "active_sessions": self._active_sessions() + self._active_elsewhere,
+            "errors": dict(self._errors),
+        }
+
+    def merge(self, exported: Mapping[str, Any]) -> None:
+        """Add what another process has counted: sums are summed, and quantiles come from the summed buckets.
+
+        Raises ``ValueError`` for buckets with other bounds.
+        """
+        if exported["buckets"] != _BUCKETS:
+            raise ValueError(f"buckets {exported['buckets']!r} cannot be added to buckets {_BUCKETS!r}")
+        self._succeeded += exported["steps"]["success"]
+        self._failed += exported["steps"]["error"]
+        self._durations.merge(exported["durations"])
+        self._active_elsewhere += exported["active_sessions"]
+        for kind, count in exported["errors"].items():
+            self._count(kind, count)
+
+    def _count(self, kind: str, times: int = 1) -> None:
+        self._errors[kind] = self._errors.get(kind, 0) + times
 
     def render(self) -> bytes:
         """The metrics in Prometheus' text format."""
@@ -114,7 +161,7 @@ class Metrics(Collector):
             durations.add_sample("openenv_step_duration_seconds", labels, self._durations.quantile(share))
         durations.add_metric([self._env], self._durations.number, self._durations.total)
         sessions = GaugeMetricFamily("openenv_active_sessions", "Sessions that are open", labels=["env"])
-        sessions.add_metric([self._env], self._active_sessions())
+        sessions.add_metric([self._env], self._active_sessions() + self._active_elsewhere)
         errors = CounterMetricFamily("openenv_errors", "Operations refused or failed, by kind", labels=["env", "type"])
         for kind in sorted({"execution", "validation", *self._errors}):
             errors.add_metric([self._env, kind], self._errors.get(kind, 0))

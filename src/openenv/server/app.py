@@ -25,6 +25,7 @@ from openenv.server.http import HttpRoutes, error_response
 from openenv.server.mcp import McpRoute
 from openenv.server.probes import Probes
 from openenv.server.tasks import TaskRoutes
+from openenv.server.tokens import TokenRoutes
 from openenv.server.websocket import McpSocket, OpenEnvSocket
 from openenv.tools import ToolEnvironment
 from openenv.types import Action, Observation, State, ToolAction
@@ -134,6 +135,7 @@ def mount(app: FastAPI, core: ServerCore, metrics: Metrics | None) -> None:
     app.router.lifespan_context = lifespan
     app.state.openenv = core
     HttpRoutes(core).register(app.router)
+    TokenRoutes(core).register(app.router)
     McpRoute(core).register(app.router)
     Probes(core, metrics).register(app.router)
     app.router.routes.append(WebSocketRoute("/ws", OpenEnvSocket(core)))

@@ -19,7 +19,8 @@ from openenv.core.env_server.guest import LoopGuest
 from openenv.core.env_server.http_server import create_fastapi_app
 from openenv.core.env_server.serialization import deserialize_action_with_preprocessing, serialize_observation
 from openenv.core.env_server.types import Action, EnvironmentMetadata, Observation
-from openenv.errors import ExecutionFailed, OpenEnvError, ValidationFailed
+from openenv.errors import ExecutionFailed, Forbidden, OpenEnvError, ValidationFailed
+from openenv.operation import Connection, Operation, OpName
 from openenv.protocol.json import dump, loads, parse
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON, read_body
@@ -217,18 +218,18 @@ class WebRoutes:
 
     async def page(self, request: Request) -> Response:
         """The page: the last observation, a box for an action, a button for each verb."""
-        self._admit(request)
+        self._admit(request, "describe")
         schema = json.dumps(self._action_cls.model_json_schema(), indent=2)
         return HTMLResponse(_PAGE.format(title=html.escape(self._title), schema=html.escape(schema)))
 
     async def metadata(self, request: Request) -> Response:
         """What the environment is."""
-        self._admit(request)
+        self._admit(request, "describe")
         return Response(dump((await self.manager()).metadata), media_type=JSON)
 
     async def state(self, request: Request) -> Response:
         """Where the page's episode stands."""
-        self._admit(request)
+        self._admit(request, "state")
         manager = await self.manager()
         try:
             return Response(dump(manager.get_state()), media_type=JSON)
@@ -237,13 +238,13 @@ class WebRoutes:
 
     async def reset(self, request: Request) -> Response:
         """Begin the page's next episode."""
-        self._admit(request)
+        self._admit(request, "reset")
         body = await _object(request)
         return Response(dump(await (await self.manager()).reset_environment(body)), media_type=JSON)
 
     async def step(self, request: Request) -> Response:
         """Do one action: ``{"action": {…}}``, or ``{"message": text}`` for actions that are one."""
-        self._admit(request)
+        self._admit(request, "step")
         body = await _object(request)
         action = body.get("action", {"message": body["message"]} if "message" in body else None)
         if not isinstance(action, dict):
@@ -256,7 +257,7 @@ class WebRoutes:
     async def updates(self, websocket: WebSocket) -> None:
         """Tells a page of every change, for as long as it is open."""
         try:
-            self._core.connection("websocket", websocket.scope)
+            self._check(self._core.connection("websocket", websocket.scope), "state")
         except OpenEnvError as error:
             log.info("a page's socket was refused: %s", error)
             await websocket.close(code=1008)
@@ -269,8 +270,14 @@ class WebRoutes:
         except WebSocketDisconnect:
             await manager.disconnect_websocket(websocket)
 
-    def _admit(self, request: Request) -> None:
-        self._core.connection("http", request.scope)
+    def _admit(self, request: Request, op: OpName) -> None:
+        self._check(self._core.connection("http", request.scope), op)
+
+    def _check(self, connection: Connection, op: OpName) -> None:
+        """The page's environment is no session: the same scopes and limits are asked for here, and no bound token is."""
+        if op != "describe" and connection.principal.session is not None:
+            raise Forbidden("this token is bound to one session", hint="The page's environment is another one.")
+        self._core.pipeline.check(self._core.operation(Operation(op), connection, self._core.context(connection)))
 
 
 def create_web_interface_app(
