@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import Field
 from pydantic_core import to_jsonable_python
 
+from calendar_env import snapshots
 from calendar_env.google_errors import with_envelope
 from calendar_env.models import CalendarAction, CalendarObservation, CalendarState
 from calendar_env.rewards import RewardFunction, bound, calculate_reward, initial_state
@@ -20,7 +21,7 @@ from calendar_env.tools import AllCalendarTools
 from calendar_env.tools.payload import without_read_only
 from calendar_env.users import SEED_USERS
 from openenv.environment import Context, Execution
-from openenv.errors import OpenEnvError, Unauthenticated, ValidationFailed
+from openenv.errors import OpenEnvError, Unauthenticated, Unsupported, ValidationFailed
 from openenv.operation import RequestContext
 from openenv.tools import ToolOutcome
 from openenv.tools.environment import outcome_from
@@ -47,6 +48,7 @@ class CalendarEnvironment(AllCalendarTools):
     bare_action: ClassVar[bool] = True
     # A new world is the seed world already, and listing the tools must not ask who is there, as a reset does.
     auto_reset: ClassVar[bool] = False
+    snapshot_version: ClassVar[int] = snapshots.SNAPSHOT_VERSION
 
     def __init__(
         self,
@@ -132,6 +134,41 @@ class CalendarEnvironment(AllCalendarTools):
     def database_image(self) -> bytes:
         """The world's database as SQLite serialises it."""
         return self.store.image()
+
+    def snapshot(self) -> bytes:
+        """The whole world; see `calendar_env.snapshots`. Raises `Unsupported` for a named database."""
+        self._check_unnamed()
+        image = snapshots.encode(self.store.image(), self._initial)
+        if len(image) > snapshots.LARGEST_IMAGE:
+            raise Unsupported(
+                f"This world takes {len(image)} bytes; a snapshot has at most {snapshots.LARGEST_IMAGE}",
+                hint="Reset it, or work in a smaller one.",
+            )
+        return image
+
+    def restore(self, image: bytes) -> None:
+        """Go on from a snapshot.
+
+        Raises ``ValueError``, and changes nothing, when the bytes are not one, and `Unsupported` for a named database.
+        """
+        self._check_unnamed()
+        database, initial = snapshots.decode(image)
+        self.store.load(database)
+        self._initial = initial
+
+    def reseed(self, seed: int) -> None:
+        """Let another seed decide the identifiers to come. Raises ``ValueError`` for one out of range."""
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"a seed is a whole number from 0 to 2**63 - 1, not {seed}")
+        self.store.reseed(seed)
+
+    def _check_unnamed(self) -> None:
+        if self.database_id is not None:
+            raise Unsupported(
+                f"The database {self.database_id!r} is a file that sessions share: its world cannot be copied",
+                field=DATABASE_HEADER,
+                hint=f"Leave {DATABASE_HEADER} away for a world of the session's own.",
+            )
 
     # ── tool calls ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from calendar_env import ids
+from calendar_env.storage.images import connect, opened
 from calendar_env.storage.template import SCHEMA_VERSION, template_image
 from calendar_env.times import from_utc_text, utc_text
 from openenv.errors import ConfigurationError
@@ -51,11 +52,11 @@ class Store:
         self._depth = 0
         self._users: dict[str, User] = {}
         if path is None:
-            self.connection = _connect(":memory:")
+            self.connection = connect(":memory:")
             self.connection.deserialize(template_image())
             return
         self.resumed = not _create_atomically(path)
-        self.connection = _connect(str(path))
+        self.connection = connect(str(path))
         try:
             self.connection.execute("PRAGMA journal_mode=WAL")
             self.connection.execute("PRAGMA synchronous=NORMAL")
@@ -81,8 +82,24 @@ class Store:
                 source.backup(self.connection)
             finally:
                 source.close()
-        self.connection.execute("UPDATE world SET seed = ?", (seed,))
+        self.reseed(seed)
         self._users.clear()
+
+    def load(self, image: bytes) -> None:
+        """Go on with the database of an image, in memory; not for a named one, whose sessions share its file.
+
+        Raises ``ValueError``, and changes nothing, when the image is not a Calendar's database.
+        """
+        if self.path is not None:
+            raise ValueError(f"{self.path.name} is a file: an image cannot take its place")
+        connection = opened(image)
+        self.connection.close()
+        self.connection = connection
+        self._users.clear()
+
+    def reseed(self, seed: int) -> None:
+        """Let another seed decide the identifiers to come; their counter goes on."""
+        self.connection.execute("UPDATE world SET seed = ?", (seed,))
 
     def close(self) -> None:
         """Close the database; a named one stays on disk."""
@@ -210,12 +227,6 @@ class Store:
                     "created": self.stamp().now,
                 },
             )
-
-
-def _connect(database: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False, cached_statements=256)
-    connection.row_factory = sqlite3.Row
-    return connection
 
 
 def _create_atomically(path: Path) -> bool:
