@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -143,6 +145,19 @@ def test_json_rpc_is_refused_for_there_are_no_tools(server: Server, method: str)
         assert json.loads(socket.recv())["data"]["observation"]["length"] == 3
 
 
+def test_standard_mcp_finds_no_tools(server: Server) -> None:
+    headers = {"accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+
+    def ask(method: str, **params: Any) -> httpx.Response:
+        call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        return httpx.post(f"{server.url}/mcp", json=call, headers=headers)
+
+    who = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    headers["Mcp-Session-Id"] = ask("initialize", **who).headers["mcp-session-id"]
+    assert '"result":{"tools":[]}' in ask("tools/list").text
+    assert '"code":"UNSUPPORTED"' in ask("tools/call", name="move", arguments={}).text
+
+
 def test_a_client_of_tools_finds_none(server: Server) -> None:
     with ToolClient(base_url=server.url) as client, pytest.raises(OpenEnvError, match="does not support MCP"):
         client.list_tools()
@@ -216,3 +231,12 @@ async def test_the_step_limit_of_a_scenario_ends_the_episode(server: Server) -> 
         assert (await session.sql("SELECT steps, stop_reason FROM game"))["rows"] == [[2, None]]
     finally:
         await session.close()
+
+
+def test_the_client_does_not_load_the_server() -> None:
+    program = (
+        "import sys, snake_env.client, snake_env.oracle, snake_env.render; "
+        "print([name for name in ('fastapi', 'uvicorn', 'sqlite3', 'snake_env.environment') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.strip() == "[]"
