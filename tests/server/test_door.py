@@ -232,3 +232,12 @@ async def test_what_waits_for_a_slow_step_is_bounded_in_bytes(talker: Server) ->
     client.send(text({"type": "step", "data": {"text": "x", "seconds": 5}}))
     assert await held_back(client, frame(b" " * 8_000_000), 128 * 1024 * 1024)
     client.socket.close()
+
+
+def test_a_handshake_that_cannot_be_read_is_refused_and_not_left_waiting(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        lines = ["GET /ws HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13", f"Cookie: {'x' * 10_000}"]
+        client.sendall("\r\n".join([*lines, "", ""]).encode())
+        said = b"".join(iter(lambda: client.recv(65536), b""))
+    assert said.startswith(b"HTTP/1.1 400 ")

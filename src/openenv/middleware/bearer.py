@@ -14,7 +14,8 @@ from openenv.operation import Connection, Principal
 
 __all__ = ["BearerAuth"]
 
-LONGEST_HEADER = 8192
+LONGEST_HEADER = 4096
+"""Characters; websockets itself reads handshakes with lines of up to 8192."""
 _BEARER = re.compile(rf"(?i:bearer) +({TOKEN.pattern})")
 _HINT = "Send the header Authorization: Bearer TOKEN."
 

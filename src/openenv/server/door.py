@@ -24,6 +24,7 @@ except ImportError:
 
 __all__ = ["Door", "Hand"]
 
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _WHOLE_TEXT = 0x81
 _LONGEST_SHORT_WAY = 0xFFFF
 
@@ -112,6 +113,10 @@ class Door(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if not self._short_way:
             super().data_received(data)
+            if self.conn.handshake_exc is not None and not self.transport.is_closing():
+                # A handshake that cannot be read, such as one with a header of 10 kB: uvicorn leaves its sender waiting.
+                self.transport.write(_BAD_REQUEST)
+                self.transport.close()
             return
         if self._rest:
             data, self._rest = self._rest + data, b""
