@@ -84,6 +84,8 @@ class SessionManager:
 
     def _dispatch(self, operation: Operation, finish: Finish) -> Result | None:
         op = operation.op
+        if op == "step" and operation.session is not None and not self.draining:
+            return self.session(operation.session, operation.principal).world.submit(operation, finish)
         if op == "invalid":
             return Result(error=operation.payload)
         if self.draining and op != "close":
@@ -377,6 +379,8 @@ class SessionManager:
 
 
 def _may_use(principal: Principal, session: Session) -> bool:
+    if principal is session.principal and principal.session is None:
+        return True
     if principal.session is not None:
         return principal.session == session.id and principal.tenant == session.principal.tenant
     return principal.id == session.principal.id and principal.tenant == session.principal.tenant

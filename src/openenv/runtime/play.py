@@ -1,19 +1,17 @@
 """Playing an environment: what each operation does to it. Runs on the world's lane, one operation at a time.
 
-One set of coroutines serves both kinds of environment: for a synchronous one they never wait, and `world.drive` runs
-them to their end in one go.
+One set of coroutines serves both kinds of environment: for a synchronous one they never wait, and `Play.perform_now`
+runs them to their end in one go. Only the step, which is nearly everything that is done, has a way without them.
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, cast
-
-from pydantic import BaseModel
 
 from openenv.environment import AsyncEnvironment, Context, DatabaseBacked
 from openenv.errors import (
@@ -26,13 +24,14 @@ from openenv.errors import (
 from openenv.operation import Episode, Event, Operation, RequestContext, Result
 from openenv.runtime.beginning import context_of, reset_arguments
 from openenv.runtime.grading import grade_job, query_job
+from openenv.runtime.seen import Seen
 from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
 from openenv.scenario import Scenario, ToolCall
 from openenv.tools import ToolEnvironment, ToolProvider
 from openenv.types import Action, Observation, WireObservation
 from openenv.verifiers import Evidence, VerifierSpec
 
-__all__ = ["Deferred", "Play"]
+__all__ = ["Deferred", "Play", "drive"]
 
 log = logging.getLogger("openenv.runtime")
 
@@ -72,6 +71,7 @@ class Play:
         self.sequence = 0
         self.last_active = perf_counter()
         """When the last operation began."""
+        self._seen = Seen(specification.name)
         self._waits = isinstance(environment, AsyncEnvironment)
         self._tools = environment if isinstance(environment, ToolProvider) else None
         self._handlers: Mapping[str, Callable[[Operation], Awaitable[Result | Deferred]]] = {
@@ -94,16 +94,44 @@ class Play:
         operation.seq = self.sequence
         try:
             result = await self._handlers[operation.op](operation)
-        except OpenEnvError as error:
-            result = Result(error=error)
-        except (Exception, SystemExit) as error:
-            log.exception("%s raised in %s", self.specification.name, operation.op)
-            failed = ExecutionFailed(str(error))
-            failed.__cause__ = error
-            result = Result(error=failed)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - _failed logs it
+            result = self._failed(error, operation)
         result.seconds = perf_counter() - started
         result.episode = self.environment.episode_id
         return result
+
+    def perform_now(self, operation: Operation) -> Result | Deferred:
+        """`perform` for a synchronous environment."""
+        if operation.op != "step" or not self.started:
+            done: Result | Deferred = drive(self.perform(operation))
+            return done
+        self.last_active = started = perf_counter()
+        self.sequence += 1
+        operation.seq = self.sequence
+        environment = self.environment
+        try:
+            given = self._step_arguments(operation)
+            environment.step_count += 1
+            action = operation.payload
+            try:
+                observation: Any = environment.step(action, **given) if given else environment.step(action)
+            except BaseException as error:
+                self._note_failure(error)
+                raise
+            result = self._acted(action, observation, operation)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - _failed logs it
+            result = self._failed(error, operation)
+        result.seconds = perf_counter() - started
+        result.episode = environment.episode_id
+        return result
+
+    def _failed(self, error: BaseException, operation: Operation) -> Result:
+        if isinstance(error, OpenEnvError):
+            return Result(error=error)
+        log.error("%s raised in %s", self.specification.name, operation.op, exc_info=error)
+        failed = ExecutionFailed(str(error))
+        failed.__cause__ = error
+        return Result(error=failed)
 
     async def close(self) -> None:
         """Call the environment's ``close``; what it raises is logged, for nobody waits for it."""
@@ -139,7 +167,7 @@ class Play:
         if scenario is not None:
             await self._set_up(scenario)
         self.started = True
-        self.last = Result(observation=observation, reward=observation.reward, done=_ended(observation))
+        self.last = Result(observation=observation, reward=observation.reward, done=self._seen.ended(observation))
 
     async def _set_up(self, scenario: Scenario) -> None:
         for number, call in enumerate(scenario.setup, start=1):
@@ -198,14 +226,7 @@ class Play:
         environment = self.environment
         if not self.started and not environment.resumed and environment.auto_reset:
             await self._begin({}, operation)
-        self._check_episode()
-        given: dict[str, Any] = {}
-        specification = self.specification
-        if operation.arguments:
-            names = specification.step_arguments
-            given = {k: v for k, v in operation.arguments.items() if names is None or k in names}
-        if specification.step_context is not None:
-            given[specification.step_context] = context_of(operation)
+        given = self._step_arguments(operation)
         environment.step_count += 1
         try:
             observation = environment.step(action, **given)
@@ -214,22 +235,36 @@ class Play:
         except BaseException as error:
             self._note_failure(error)
             raise
-        observation = self._transformed(observation)
-        result = Result(observation=observation, reward=observation.reward, done=_ended(observation))
-        self.last = result
-        if self._tools is not None:
-            self._note_tool(action, observation, result)
-        elif self.scenario is not None:
-            self.episode.events.append(Event(seq=self.sequence, op="step", reward=result.reward))
-        if self.scenario is not None:
-            return self._in_scenario(self.scenario, observation, result, operation)
-        return self._answer(result, operation)
+        return self._acted(action, observation, operation)
 
-    def _check_episode(self) -> None:
+    def _step_arguments(self, operation: Operation) -> dict[str, Any]:
+        """What ``step`` gets beside its action. Raises `EpisodeOver` where there is no step to take."""
         if self.over:
             raise EpisodeOver("The episode has ended", hint="Reset to begin another.")
         if self.scenario is not None and not self.started:
             raise EpisodeOver("No episode is running: the last reset failed", hint="Reset to begin one.")
+        given: dict[str, Any] = {}
+        specification = self.specification
+        if operation.arguments:
+            names = specification.step_arguments
+            given = {k: v for k, v in operation.arguments.items() if names is None or k in names}
+        if specification.step_context is not None:
+            given[specification.step_context] = context_of(operation)
+        return given
+
+    def _acted(self, action: Any, seen: Any, operation: Operation) -> Result | Deferred:
+        """What came of a step."""
+        observation = self._transformed(seen)
+        result = Result(observation, observation.reward, self._seen.ended(observation))
+        self.last = result
+        scenario = self.scenario
+        if self._tools is not None:
+            self._note_tool(action, observation, result)
+        elif scenario is not None:
+            self.episode.events.append(Event(seq=self.sequence, op="step", reward=result.reward))
+        if scenario is not None:
+            return self._in_scenario(scenario, observation, result, operation)
+        return self._answer(result, operation) if operation.include else result
 
     def _note_failure(self, error: BaseException) -> None:
         """A step that raised did not happen, but under a scenario it was a try all the same."""
@@ -353,25 +388,18 @@ class Play:
         return Evidence(episode=self.episode, initial=self.initial, final=final)
 
     def _transformed(self, observation: Any) -> WireObservation:
-        if not isinstance(observation, WireObservation) and inspect.iscoroutine(observation):
-            observation.close()
-            raise ExecutionFailed(
-                f"{self.specification.name} returned a coroutine from a synchronous environment",
-                hint="Derive it from AsyncEnvironment.",
-            )
-        if not isinstance(observation, WireObservation) and not _is_like_one(observation):
-            raise ExecutionFailed(
-                f"{self.specification.name} returned {type(observation).__name__}, not an Observation",
-                hint="reset and step return an Observation.",
-            )
-        return observation if self.environment.transform is None else self.environment.transform(observation)
+        self._seen.check(observation)
+        transform = self.environment.transform
+        seen: WireObservation = observation if transform is None else transform(observation)
+        return seen
 
 
-def _ended(observation: WireObservation) -> bool:
-    return observation.done or (isinstance(observation, Observation) and (observation.terminated or observation.truncated))
-
-
-def _is_like_one(observation: Any) -> bool:
-    """Whether a model of another family has what travels, as some environments' own observations do."""
-    fields = type(observation).model_fields if isinstance(observation, BaseModel) else {}
-    return {"done", "reward", "metadata"} <= fields.keys()
+def drive(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that never waits: the synchronous environments' path through code that serves both kinds."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return stop.value
+    work.close()
+    hint = "Derive it from AsyncEnvironment."
+    return Result(error=ExecutionFailed("a synchronous environment waited for something", hint=hint))

@@ -13,9 +13,9 @@ from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from openenv.errors import Cancelled, ExecutionFailed, FactoryFailed, LaneLost, OpenEnvError, Overloaded, SessionError
+from openenv.errors import Cancelled, FactoryFailed, LaneLost, OpenEnvError, Overloaded, SessionError
 from openenv.operation import Control, Operation, Principal, RequestContext, Result
-from openenv.runtime.play import Deferred, Play
+from openenv.runtime.play import Deferred, Play, drive
 
 if TYPE_CHECKING:
     from openenv.runtime.executors import Lane, ThreadPool
@@ -168,7 +168,7 @@ class World:
         if control is not None and control.cancelled:
             return Result(error=Cancelled("Taken back before it began"))
         if self.specification.inline:
-            outcome = drive(play.perform(operation))
+            outcome = play.perform_now(operation)
             if type(outcome) is Result:
                 return outcome
             self._busy = True
@@ -178,7 +178,7 @@ class World:
         if self.specification.is_async:
             self._spawn(play.perform(operation), finish, control)
             return None
-        self._run_on_lane(lambda: drive(play.perform(operation)), finish, self._lane)
+        self._run_on_lane(lambda: play.perform_now(operation), finish, self._lane)
         return None
 
     def _run_on_lane(self, job: Callable[[], Any], finish: Finish, lane: Lane | None) -> None:
@@ -293,14 +293,3 @@ class World:
         if self._lane is not None:
             self._pool.unpin(self._lane)
             self._lane = None
-
-
-def drive(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine that never waits: the synchronous environments' path through code that serves both kinds."""
-    try:
-        work.send(None)
-    except StopIteration as stop:
-        return stop.value
-    work.close()
-    hint = "Derive it from AsyncEnvironment."
-    return Result(error=ExecutionFailed("a synchronous environment waited for something", hint=hint))
