@@ -56,4 +56,6 @@ _CHAIN = [BearerAuth(TOKENS, secret=SECRET), RateLimit(5000, refusals=(100, 1000
 bearer_app = create_app(Notes, env_name="notes", middleware=_CHAIN)
 notes_app = create_app(Notes, env_name="notes")
 parrot_app = create_guest_app(Parrot, Say, Observation, env_name="parrot", max_concurrent_envs=8)
-slow_rate_app = create_app(Notes, env_name="notes", middleware=[BearerAuth(TOKENS), RateLimit(0.01, 8, refusals=(0.01, 3))])
+slow_app = create_app(
+    Notes, env_name="notes", middleware=[BearerAuth(TOKENS, secret=SECRET), RateLimit(0.01, 8, refusals=(0.01, 3))]
+)
