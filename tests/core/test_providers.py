@@ -26,6 +26,7 @@ from openenv.core.containers.runtime import (
     LocalDockerProvider,
     RuntimeProvider,
     UVProvider,
+    providers,
 )
 from openenv.core.containers.runtime.providers import DockerSwarmProvider
 from openenv.core.generic_client import GenericEnvClient
@@ -237,6 +238,36 @@ def test_without_a_daemon(docker_daemon: DockerDaemon, monkeypatch: pytest.Monke
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(RuntimeError, match="No Docker daemon answers"):
         LocalDockerProvider()
+
+
+@pytest.mark.parametrize(
+    ("stops", "goes", "raised"),
+    [
+        ("echo stop >> {log}; echo it does not listen >&2; exit 1", "echo rm >> {log}", None),
+        ("echo stop >> {log}; exec sleep 30", "echo rm >> {log}", None),
+        ("echo stop >> {log}; exit 1", "echo rm >> {log}; echo the disk is gone >&2; exit 1", "the disk is gone"),
+    ],
+)
+def test_a_container_that_cannot_be_stopped_is_removed(
+    stops: str, goes: str, raised: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By a ``docker`` that fails on purpose, or never ends: no daemon does that when it is told to."""
+    log = tmp_path / "log"
+    program = tmp_path / "docker"
+    lines = {"version": "echo 1", "run": "echo made", "port": "echo 127.0.0.1:1", "stop": stops, "rm": goes}
+    cases = "".join(f"  {name}) {line.format(log=log)};;\n" for name, line in lines.items())
+    program.write_text(f'#!/bin/sh\ncase "$1" in\n{cases}esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(providers, "_COMMAND_TIMEOUT_S", 1.0)
+    provider = LocalDockerProvider()
+    provider.start_container("some/image")
+    if raised is None:
+        provider.stop_container()
+    else:
+        with pytest.raises(providers.ProviderError, match=raised):
+            provider.stop_container()
+    assert log.read_text().split() == ["stop", "rm"]
 
 
 def test_kubernetes_is_a_name_only() -> None:

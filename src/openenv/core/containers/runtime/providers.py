@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import subprocess
 import uuid
@@ -22,6 +23,8 @@ __all__ = [
     "ProviderError",
     "RuntimeProvider",
 ]
+
+log = logging.getLogger("openenv.client")
 
 CONTAINER_PORT = 8000
 """The port on which an environment listens inside its container."""
@@ -116,13 +119,18 @@ class _Docker(ContainerProvider):
         """The end of what the server has written, for messages."""
         return ""
 
-    def _run(self, *arguments: str, timeout_s: float = _COMMAND_TIMEOUT_S) -> str:
+    def _run(self, *arguments: str, timeout_s: float | None = None) -> str:
         """What ``docker ARGUMENTS…`` writes.
+
+        Args:
+            arguments: The command and what it gets.
+            timeout_s: Seconds that it may take; a minute unless given.
 
         Raises:
             MissingProgram: There is no such command, or no daemon behind it.
             ProviderError: It failed; the text has what it said.
         """
+        timeout_s = _COMMAND_TIMEOUT_S if timeout_s is None else timeout_s
         try:
             done = subprocess.run(
                 ["docker", *arguments], capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
@@ -184,12 +192,17 @@ class LocalDockerProvider(_Docker):
         return addresses[0]
 
     def stop_container(self) -> None:
-        """Stop the container within ten seconds, and remove it."""
+        """Stop the container within ten seconds, and remove it; one that cannot be stopped is killed as it is removed."""
         name, self._container = self._container, None
         if name is None:
             return
         try:
             self._run("stop", "--time", str(_STOP_GRACE_S), name)
+        except ProviderError as error:
+            if "No such container" in error.message:
+                return
+            log.warning("the container %s is removed without having been stopped: %s", name, error.message)
+        try:
             self._run("rm", "--force", name)
         except ProviderError as error:
             if "No such container" not in error.message:
