@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 
 import pytest
 
 import openenv
 from openenv import errors
+from tests.support.processes import ROOT
+
+SOURCE = ROOT / "src" / "openenv"
 
 
 def test_every_public_name_is_there_and_in_order() -> None:
@@ -45,3 +50,30 @@ def test_an_errors_body_has_what_is_known_and_nothing_else() -> None:
         "example": 1,
         "extra": 2,
     }
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1] if module.count(".") else ""
+
+
+def _exported(path: Path) -> set[str] | None:
+    """A module's ``__all__``, where it has one."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == "__all__" for one in node.targets):
+            return set(ast.literal_eval(node.value))
+    return None
+
+
+def test_what_other_rooms_import_is_exported() -> None:
+    """A module's ``__all__`` names what the rest of the project may build on."""
+    files = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts): path for path in SOURCE.rglob("*.py")}
+    exported = {module: _exported(path) for module, path in files.items()}
+    missing = []
+    for module, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or node.module is None or _room(node.module) == _room(module):
+                continue
+            names = exported.get(node.module)
+            if names is not None:
+                missing += [f"{module}: {node.module}.{one.name}" for one in node.names if one.name not in names]
+    assert missing == []

@@ -216,7 +216,7 @@ StateT = TypeVar("StateT", bound=State)
 ResultT = TypeVar("ResultT")
 
 
-@dataclass
+@dataclass  # without slots, as OpenEnv 0.10's: its users read vars(result) and add attributes of their own
 class StepResult(Generic[ResultT]):
     """What a client's ``reset`` and ``step`` return: the observation and, beside it, its reward and ``done``."""
 

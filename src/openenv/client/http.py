@@ -15,6 +15,8 @@ from openenv.client.address import Address
 from openenv.errors import ConnectionFailed, DeadlineExceeded, ServerError, ValidationFailed
 from openenv.types import StepResult
 
+__all__ = ["HttpSession", "Requests"]
+
 _CODE_OF_STATUS = {
     401: "UNAUTHENTICATED",
     403: "FORBIDDEN",

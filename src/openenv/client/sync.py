@@ -19,6 +19,8 @@ from openenv.client.socket import session_lost
 from openenv.errors import ConfigurationError
 from openenv.types import StepResult
 
+__all__ = ["LoopThread", "SyncEnvClient"]
+
 _ResultT = TypeVar("_ResultT")
 
 
@@ -183,6 +185,3 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
                 self._thread = LoopThread()
             thread = self._thread
         return thread.run(functools.partial(method, *args, **kwargs))
-
-
-__all__ = ["SyncEnvClient"]

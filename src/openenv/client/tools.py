@@ -12,6 +12,8 @@ from openenv.client.sync import SyncEnvClient
 from openenv.errors import InvalidArguments, OpenEnvError, ServerError, ToolFailed, ToolNotFound
 from openenv.types import Tool
 
+__all__ = ["SyncToolClient", "ToolClient", "rpc_error", "tool_of"]
+
 _NOT_THE_TOOLS = frozenset(
     {
         "CAPACITY_REACHED",

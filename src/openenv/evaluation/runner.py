@@ -23,7 +23,7 @@ from openenv.evaluation.trial import REQUEST_TIMEOUT_S, Attempt, Site, new_resul
 from openenv.scenario import Scenario, Suite
 from openenv.version import __version__
 
-__all__ = ["RESULTS_FILE", "STATES_FOLDER", "RunPlan", "choose_scenarios", "run_evaluation"]
+__all__ = ["RESULTS_FILE", "STATES_FOLDER", "Listener", "RunPlan", "choose_scenarios", "run_evaluation"]
 
 RESULTS_FILE = "results.jsonl"
 STATES_FOLDER = "states"

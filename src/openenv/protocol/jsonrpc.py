@@ -28,7 +28,20 @@ from openenv.operation import Operation, Result
 from openenv.protocol.json import dump, dump_error, parse
 from openenv.types import ToolListing, ToolResult
 
-__all__ = ["JsonRpcCodec", "RpcCall"]
+__all__ = [
+    "INTERNAL_ERROR",
+    "INVALID_PARAMS",
+    "INVALID_REQUEST",
+    "METHOD_NOT_FOUND",
+    "PARSE_ERROR",
+    "SERVER_ERROR",
+    "JsonRpcCodec",
+    "RpcCall",
+    "annotations_of",
+    "rpc_error",
+    "rpc_refusal",
+    "rpc_result",
+]
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600

@@ -20,7 +20,7 @@ from openenv.server.core import ServerCore
 from openenv.types import Reward, is_choice
 from openenv.verifiers import VerifierSpec
 
-__all__ = ["HttpRoutes", "body_schema", "error_response", "parse_body", "read_body", "retry_headers"]
+__all__ = ["JSON", "HttpRoutes", "body_schema", "error_response", "parse_body", "read_body", "retry_headers"]
 
 JSON = "application/json"
 
