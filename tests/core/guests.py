@@ -98,6 +98,13 @@ class Mixed(Noted):
         return Told(text=f"{self.count} on {len(self.loops)}", thread=threading.get_ident())
 
 
+class HalfWild(Mixed):
+    """Its reset runs on a thread and raises."""
+
+    def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Told:
+        raise StopIteration("no reset")
+
+
 class SlowToMake(Noted):
     """Takes its time to be made."""
 
@@ -164,6 +171,7 @@ short = create_app(Noted, Do, Told, concurrency_config=ConcurrencyConfig(max_con
 several = create_app(Noted, Do, Told, env_name="several", max_concurrent_envs=8)
 alone = create_app(Alone, Do, Told, max_concurrent_envs=4)
 mixed = create_app(Mixed, Do, Told, max_concurrent_envs=4)
+halfwild = create_app(HalfWild, Do, Told, max_concurrent_envs=4)
 slow = create_app(SlowToMake, Do, Told)
 simulation = create_app(Moody, Action, Observation, max_concurrent_envs=4)
 production = create_app(Moody, Action, Observation, max_concurrent_envs=4, mode="production")

@@ -183,3 +183,10 @@ async def test_what_an_environment_raises_is_its_own_fault(start: Start, what: s
         await ask(socket, "reset")
         assert (await ask(socket, "step", {"what": what}))["code"] == "EXECUTION_ERROR"
         assert (await ask(socket, "step", {}))["observation"]["text"] == "2"
+
+
+async def test_what_is_raised_on_a_guest_s_thread_reaches_the_loop(start: Start, notes: Path) -> None:
+    async with ws(start("halfwild")) as socket:
+        for _ in range(2):
+            assert (await ask(socket, "reset"))["code"] == "EXECUTION_ERROR"
+    await until_written(notes, "closed after 0")

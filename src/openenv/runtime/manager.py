@@ -23,6 +23,7 @@ from openenv.errors import (
 from openenv.operation import Operation, Principal, Result
 from openenv.runtime.executors import ThreadPool
 from openenv.runtime.permission import permit
+from openenv.runtime.room import Room
 from openenv.runtime.session import Session, SessionRequest
 from openenv.runtime.specification import EnvironmentSpecification
 from openenv.runtime.world import Finish, World
@@ -53,6 +54,7 @@ class SessionManager:
         self.specification = specification
         self._fixed_tools = specification.fixed_tools
         self.max_sessions = max_sessions if limit is None else min(limit, max_sessions)
+        self._room = Room()
         self.lease_s = lease_s
         self.pool = pool or ThreadPool()
         self.grading = ThreadPool(shared=2, hang_limit_s=self.pool.hang_limit_s)
@@ -61,7 +63,6 @@ class SessionManager:
         self.draining = False
         self.on_end: EndListener | None = None
         """Told of every session that ends, with the reason; set by the pipeline."""
-        self._creating = 0
         self._worlds: dict[tuple[str, str], World] = {}
         self._implicit: dict[tuple[str, str, str], Session | list[Finish]] = {}
         self._tombstones: OrderedDict[str, tuple[str, float]] = OrderedDict()
@@ -71,8 +72,8 @@ class SessionManager:
 
     @property
     def active(self) -> int:
-        """Sessions of every kind, those still being made included."""
-        return len(self.sessions) + self._creating
+        """Sessions of every kind, with those still being made and those whose environment is still being closed."""
+        return len(self.sessions) + self._room.opening + self._room.closing
 
     def dispatch(self, operation: Operation, finish: Finish) -> Result | None:
         """Carry an operation to its world; the convention is `World.submit`'s. Never raises `OpenEnvError`."""
@@ -85,7 +86,7 @@ class SessionManager:
     def _dispatch(self, operation: Operation, finish: Finish) -> Result | None:
         op = operation.op
         if op == "step" and operation.session is not None and not self.draining:
-            return self.session(operation.session, operation.principal).world.submit(operation, finish)
+            return self._submit(self.session(operation.session, operation.principal), operation, finish)
         if op == "invalid":
             return Result(error=operation.payload)
         if self.draining and op != "close":
@@ -101,8 +102,18 @@ class SessionManager:
         session = self.session(operation.session, operation.principal)
         if op == "close":
             return self._close_asked(session, finish)
-        operation.session = session.id
-        return session.world.submit(operation, finish)
+        return self._submit(session, operation, finish)
+
+    def _submit(self, session: Session, operation: Operation, finish: Finish) -> Result | None:
+        if not session.expires:
+            return session.world.submit(operation, finish)
+
+        def renewed(result: Result) -> None:
+            if session.expires:
+                self.renew(session)
+            finish(result)
+
+        return session.world.submit(operation, renewed)
 
     def session(self, session_id: str, principal: Principal) -> Session:
         """The session, when this principal may use it. Raises `SessionError` as for one that does not exist."""
@@ -164,7 +175,13 @@ class SessionManager:
         if world.sessions:
             done()
             return
-        self._close_world(world, reason, done)
+        self._room.closing += 1
+
+        def closed() -> None:
+            self._room.closed()
+            done()
+
+        self._close_world(world, reason, closed)
 
     async def drain(self) -> None:
         """Take nothing new, and wait for what has begun."""
@@ -216,12 +233,11 @@ class SessionManager:
             self._after_close.setdefault(closing, []).append(lambda: self._again(operation, finish))
             return None
         if self.active >= self.max_sessions:
-            raise CapacityReached(
-                f"Server at capacity: {self.active}/{self.max_sessions} sessions active. Cannot accept new connections.",
-                details={"active_sessions": self.active, "max_sessions": self.max_sessions},
-            )
+            if self._room.wait(lambda: self._again(operation, finish), lambda: finish(Result(error=self._full()))):
+                return None
+            raise self._full()
         world, fresh = self._world_for(request.world_name, operation)
-        self._creating += 1
+        self._room.opening += 1
         session = Session(
             id=str(uuid.uuid4()),
             principal=operation.principal,
@@ -235,7 +251,7 @@ class SessionManager:
             self._implicit[key] = []
 
         def made(error: OpenEnvError | None) -> None:
-            self._creating -= 1
+            self._room.opening -= 1
             self._seat(session, error, finish)
 
         if fresh:
@@ -243,6 +259,12 @@ class SessionManager:
         else:
             world.when_open(made)
         return None
+
+    def _full(self) -> CapacityReached:
+        return CapacityReached(
+            f"Server at capacity: {self.active}/{self.max_sessions} sessions active. Cannot accept new connections.",
+            details={"active_sessions": self.active, "max_sessions": self.max_sessions},
+        )
 
     def _seat(self, session: Session, error: OpenEnvError | None, finish: Finish) -> None:
         """The world is there, or it is not: tell everybody who waits for this session."""

@@ -6,6 +6,7 @@ runs them to their end in one go. Only the step, which is nearly everything that
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -94,7 +95,9 @@ class Play:
         operation.seq = self.sequence
         try:
             result = await self._handlers[operation.op](operation)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - _failed logs it
+        except BaseException as error:
+            if is_stopped(error):
+                raise
             result = self._failed(error, operation)
         result.seconds = perf_counter() - started
         result.episode = self.environment.episode_id
@@ -119,7 +122,7 @@ class Play:
                 self._note_failure(error)
                 raise
             result = self._acted(action, observation, operation)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - _failed logs it
+        except BaseException as error:  # noqa: BLE001 - whatever an environment raises ends its step, and nothing else
             result = self._failed(error, operation)
         result.seconds = perf_counter() - started
         result.episode = environment.episode_id
@@ -129,7 +132,7 @@ class Play:
         if isinstance(error, OpenEnvError):
             return Result(error=error)
         log.error("%s raised in %s", self.specification.name, operation.op, exc_info=error)
-        failed = ExecutionFailed(str(error))
+        failed = ExecutionFailed(text_of(error))
         failed.__cause__ = error
         return Result(error=failed)
 
@@ -139,7 +142,9 @@ class Play:
             closing = self.environment.close()
             if self._waits:
                 await cast("Awaitable[None]", closing)
-        except (Exception, SystemExit):
+        except BaseException as error:
+            if is_stopped(error):
+                raise
             log.exception("%s raised in close", self.specification.name)
 
     async def _reset(self, operation: Operation) -> Result:
@@ -271,7 +276,7 @@ class Play:
         if self.scenario is None:
             self.environment.step_count -= 1
             return
-        body = error.body() if isinstance(error, OpenEnvError) else ExecutionFailed(str(error)).body()
+        body = error.body() if isinstance(error, OpenEnvError) else ExecutionFailed(text_of(error)).body()
         self.episode.events.append(Event(seq=self.sequence, op="step", success=False, error=body))
         self.over = self.environment.step_count >= self.scenario.max_steps
 
@@ -392,6 +397,26 @@ class Play:
         transform = self.environment.transform
         seen: WireObservation = observation if transform is None else transform(observation)
         return seen
+
+
+def is_stopped(error: BaseException) -> bool:
+    """Whether this is the cancelling of the task that runs now, and not something that an environment raised."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says, whatever its class does when it is asked."""
+    try:
+        return str(error)
+    except Exception:
+        log.debug("an exception has no text", exc_info=True)
+        return f"{type(error).__name__} (it has no text)"
 
 
 def drive(work: Coroutine[Any, Any, Any]) -> Any:

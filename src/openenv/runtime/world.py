@@ -86,7 +86,7 @@ class World:
                 return make(self.context, self.owner)
             except OpenEnvError as error:
                 return error
-            except (Exception, SystemExit):
+            except BaseException:
                 log.exception("the factory of %s raised", self.specification.name)
                 name = self.specification.name_of_factory
                 return FactoryFailed(

@@ -198,15 +198,23 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
         if inspect.iscoroutinefunction(method):
             return method
 
+        def run(*args: Any, **kwargs: Any) -> tuple[Any, BaseException | None]:
+            try:
+                return method(*args, **kwargs), None
+            except BaseException as error:  # noqa: BLE001 - handed on
+                return None, error  # a future can hold no StopIteration
+
         async def call(*args: Any, **kwargs: Any) -> Any:
-            running = self._thread.submit(functools.partial(method, *args, **kwargs))
+            running = self._thread.submit(run, *args, **kwargs)
             work = asyncio.wrap_future(running)
             try:
-                outcome = await asyncio.shield(work)
+                outcome, raised = await asyncio.shield(work)
             except asyncio.CancelledError:
                 if not running.cancel():
                     await asyncio.wait([work])  # a thread cannot be stopped, and until it ends the world is busy
                 raise
+            if raised is not None:
+                raise raised
             return await outcome if inspect.isawaitable(outcome) else outcome
 
         return call
