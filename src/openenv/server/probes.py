@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
 
+from openenv.errors import ExecutionFailed
 from openenv.middleware.metrics import CONTENT_TYPE, Metrics
 from openenv.operation import Connection, Operation, OpName
 from openenv.protocol.json import dump
+from openenv.runtime import EnvironmentSpecification
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON
 
-__all__ = ["Probes"]
+__all__ = ["Probes", "schema_of"]
 
 
 class Probes:
@@ -20,15 +25,7 @@ class Probes:
     def __init__(self, core: ServerCore, metrics: Metrics | None) -> None:
         self.core = core
         self._metrics = metrics
-        known = core.specification
-        self._schema = dump(
-            {
-                "action": TypeAdapter(known.shown_action_type or known.action_type).json_schema(),
-                "observation": known.observation_type.model_json_schema(),
-                "state": known.state_type.model_json_schema(),
-                "reset_observation": (known.reset_observation_type or known.observation_type).model_json_schema(),
-            }
-        )
+        self._schemas: bytes | None = None
 
     def register(self, router: APIRouter) -> None:
         """Add every route."""
@@ -59,7 +56,9 @@ class Probes:
     async def schema(self, request: Request) -> Response:
         """The JSON Schemas of actions, observations and states."""
         self._check(request, "describe")
-        return Response(self._schema, media_type=JSON)
+        if self._schemas is None:
+            self._schemas = _schemas_of(self.core.specification)
+        return Response(self._schemas, media_type=JSON)
 
     async def list_environments(self, request: Request) -> list[str]:
         """The environments served here."""
@@ -77,3 +76,25 @@ class Probes:
         connection = core.connection("http", request.scope)
         core.pipeline.check(core.operation(Operation(op), connection, core.context(connection)))
         return connection
+
+
+def _schemas_of(known: EnvironmentSpecification) -> bytes:
+    """Every type's schema, as JSON. Raises `ExecutionFailed` where a type has none: such types can be played all the same."""
+    types = {
+        "action": known.shown_action_type or known.action_type,
+        "observation": known.observation_type,
+        "state": known.state_type,
+        "reset_observation": known.reset_observation_type or known.observation_type,
+    }
+    return dump({name: schema_of(shown, name) for name, shown in types.items()})
+
+
+def schema_of(shown: Any, name: str) -> dict[str, Any]:
+    """A type's JSON Schema. Raises `ExecutionFailed` for a type that has none, such as one with a field of a plain class."""
+    try:
+        return TypeAdapter(shown).json_schema()
+    except PydanticUserError as error:
+        raise ExecutionFailed(
+            f"the type of {name} has no JSON Schema: {error.message}",
+            hint="Give its fields types that JSON knows, or a __get_pydantic_json_schema__.",
+        ) from error

@@ -24,6 +24,7 @@ from openenv.operation import Connection, Operation, OpName
 from openenv.protocol.json import dump, loads, parse
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON, read_body
+from openenv.server.probes import schema_of
 
 __all__ = [
     "ActionLog",
@@ -219,7 +220,10 @@ class WebRoutes:
     async def page(self, request: Request) -> Response:
         """The page: the last observation, a box for an action, a button for each verb."""
         self._admit(request, "describe")
-        schema = json.dumps(self._action_cls.model_json_schema(), indent=2)
+        try:
+            schema = json.dumps(schema_of(self._action_cls, "action"), indent=2)
+        except ExecutionFailed as error:  # the page can be used without it
+            schema = error.message
         return HTMLResponse(_PAGE.format(title=html.escape(self._title), schema=html.escape(schema)))
 
     async def metadata(self, request: Request) -> Response:
