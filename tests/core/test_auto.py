@@ -15,6 +15,7 @@ from openenv.auto._discovery import EnvironmentInfo, get_discovery, is_hub_name,
 from openenv.client import EnvClient as NativeClient
 from openenv.core.env_client import EnvClient
 from openenv.core.generic_client import GenericAction, GenericEnvClient
+from openenv.core.utils import space_image
 from tests.core.clients import Shelf
 from tests.support.processes import Server
 
@@ -252,7 +253,7 @@ def test_names_of_the_hub(name: str) -> None:
     assert is_hub_name(name)
     assert _hub.repository_of(name) == "me/big_parrot"
     assert _hub.space_url("me/big_parrot") == "https://me-big-parrot.hf.space"
-    assert _hub.space_image("me/big_parrot") == "registry.hf.space/me-big-parrot:latest"
+    assert space_image("me/big_parrot") == "registry.hf.space/me-big-parrot:latest"
     assert not is_hub_name("big_parrot")
 
 

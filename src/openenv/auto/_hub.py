@@ -12,7 +12,7 @@ from pathlib import Path
 from openenv.auto._discovery import EnvironmentInfo, get_discovery
 from openenv.core.utils import hf_space_subdomain
 
-__all__ = ["TRUST_VARIABLE", "environment_of", "repository_of", "space_image", "space_url"]
+__all__ = ["TRUST_VARIABLE", "environment_of", "repository_of", "space_url"]
 
 TRUST_VARIABLE = "OPENENV_TRUST_REMOTE_CODE"
 
@@ -39,11 +39,6 @@ def repository_of(name: str) -> str:
 def space_url(repository: str) -> str:
     """Where a Space's server answers."""
     return f"https://{hf_space_subdomain(repository)}.hf.space"
-
-
-def space_image(repository: str, tag: str = "latest") -> str:
-    """The image that a Space runs."""
-    return f"registry.hf.space/{hf_space_subdomain(repository)}:{tag}"
 
 
 def environment_of(repository: str, *, trust_remote_code: bool = False) -> EnvironmentInfo:

@@ -10,6 +10,7 @@ from openenv.client.address import Address
 from openenv.core._provided import run_container
 from openenv.core.client_errors import ConnectionFailed, spoken_as_0_10
 from openenv.core.containers.runtime._waiting import is_healthy
+from openenv.core.utils import space_image
 
 if TYPE_CHECKING:
     from openenv.core.containers.runtime.providers import ContainerProvider
@@ -149,7 +150,7 @@ def _environment(name: str, repository: str | None, trust_remote_code: bool) -> 
 
 def _image(name: str, repository: str | None, info: EnvironmentInfo | None) -> str:
     if repository is not None:
-        return _hub.space_image(repository)
+        return space_image(repository)
     if info is None:
         raise ValueError(f"skip_install leaves nothing to tell the server of {name!r} by: give base_url or docker_image")
     return info.default_image

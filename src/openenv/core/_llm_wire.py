@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["anthropic_messages", "anthropic_tools", "arguments_of", "object_schema", "openai_tools", "with_system"]
 
 _CHOICES = ("oneOf", "anyOf")
+
+MessageT = TypeVar("MessageT", bound=Mapping[str, Any])
 
 
 def openai_tools(tools: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -90,7 +92,7 @@ def arguments_of(name: str, arguments: Any) -> dict[str, Any]:
     return arguments
 
 
-def with_system(messages: Sequence[Mapping[str, Any]], system_prompt: str | None) -> list[Mapping[str, Any]]:
+def with_system(messages: Sequence[MessageT], system_prompt: str | None) -> list[MessageT | dict[str, Any]]:
     """The messages, headed by the system prompt where they bring none."""
     if not system_prompt or any(message.get("role") in _SYSTEM for message in messages):
         return list(messages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from openenv.core.client_errors import BadSetting
@@ -52,14 +53,7 @@ class Provided:
 
 def run_container(provider: ContainerProvider, image: str, *, ready_timeout_s: float | None = None, **options: Any) -> str:
     """Start a container, wait until it is healthy and return its URL; what did not become healthy is stopped."""
-    waiting = {} if ready_timeout_s is None else {"timeout_s": ready_timeout_s}
-    try:
-        url = provider.start_container(image, **options)
-        provider.wait_for_ready(url, **waiting)
-    except BaseException:
-        _stop_quietly(provider)
-        raise
-    return url
+    return _healthy(provider, lambda: provider.start_container(image, **options), ready_timeout_s)
 
 
 def run_runtime(provider: RuntimeProvider, **options: Any) -> str:
@@ -96,9 +90,15 @@ def _started(provider: Any) -> str:
             field="provider",
             hint="Start the container and give base_url beside the provider, or use from_docker_image(image, provider=…).",
         )
+    start: Callable[[], str] = provider.start_container
+    return _healthy(provider, start)
+
+
+def _healthy(provider: ContainerProvider, start: Callable[[], str], ready_timeout_s: float | None = None) -> str:
+    waiting = {} if ready_timeout_s is None else {"timeout_s": ready_timeout_s}
     try:
-        url: str = provider.start_container()
-        provider.wait_for_ready(url)
+        url = start()
+        provider.wait_for_ready(url, **waiting)
     except BaseException:
         _stop_quietly(provider)
         raise

@@ -13,7 +13,7 @@ from openenv.core._link import Link
 from openenv.core._provided import run_container, run_runtime
 from openenv.core.client_errors import BadSetting
 from openenv.core.client_types import ObsT, StateT, StepResult
-from openenv.core.utils import hf_space_subdomain
+from openenv.core.utils import space_image
 
 if TYPE_CHECKING:
     from openenv.core.containers.runtime.providers import ContainerProvider, RuntimeProvider
@@ -25,7 +25,6 @@ ActT = TypeVar("ActT")
 
 MODE_VARIABLE = "OPENENV_CLIENT_MODE"
 _MODES = ("simulation", "production")
-_SPACES_REGISTRY = "registry.hf.space"
 _SPACES_GIT = "git+https://huggingface.co/spaces"
 _RUN_OPTIONS = ("port", "env_vars", "workers")
 
@@ -213,7 +212,7 @@ class EnvClient(ABC, Generic[ActT, ObsT, StateT]):
         """
         if use_docker:
             options = dict(provider_kwargs)
-            image = f"{_SPACES_REGISTRY}/{hf_space_subdomain(repo_id)}:{options.pop('tag', 'latest')}"
+            image = space_image(repo_id, options.pop("tag", "latest"))
             return Bootstrap(lambda: cls._in_container(image, provider, options))
         return Bootstrap(lambda: cls._in_process(repo_id, provider, provider_kwargs))
 

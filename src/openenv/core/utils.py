@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-__all__ = ["convert_to_ws_url", "hf_space_subdomain", "run_async_safely"]
+__all__ = ["convert_to_ws_url", "hf_space_subdomain", "run_async_safely", "space_image"]
 
 _ResultT = TypeVar("_ResultT")
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
@@ -24,6 +24,11 @@ def convert_to_ws_url(url: str) -> str:
 def hf_space_subdomain(repo_id: str) -> str:
     """The host label of a Hugging Face Space: ``Owner/My_Space`` is ``owner-my-space``."""
     return re.sub(r"[^a-z0-9-]", "-", repo_id.lower())
+
+
+def space_image(repo_id: str, tag: str = "latest") -> str:
+    """The image that a Hugging Face Space runs."""
+    return f"registry.hf.space/{hf_space_subdomain(repo_id)}:{tag}"
 
 
 def run_async_safely(coro: Coroutine[Any, Any, _ResultT]) -> _ResultT:

@@ -183,12 +183,20 @@ class Echoing(LLMClient):
         return LLMResponse(json.dumps([messages, tools, kwargs]))
 
 
-@pytest.mark.parametrize("own", [True, False])
-async def test_a_client_s_model_step_works_where_a_loop_runs(own: bool) -> None:
+@pytest.mark.parametrize(
+    ("asked", "headed"),
+    [
+        ([{"role": "user", "content": "u"}], True),
+        ([{"role": "system", "content": "own"}], False),
+        ([{"role": "developer", "content": "own"}, {"role": "user", "content": "u"}], False),
+        ([{"role": "user", "content": "u"}, {"role": "system", "content": "own"}], False),
+    ],
+)
+async def test_a_client_s_model_step_works_where_a_loop_runs(asked: list[dict[str, Any]], headed: bool) -> None:
     step = build_model_step(Echoing("http://127.0.0.1", 1), system_prompt="Be brief.")
-    asked = [{"role": "system", "content": "own"}] if own else [{"role": "user", "content": "u"}]
+    before = list(asked)
     messages, tools, options = json.loads(step(asked, [GUESS], {"temperature": 0.5}).response.content)
-    assert messages == (asked if own else [{"role": "system", "content": "Be brief."}, *asked])
+    assert messages == ([{"role": "system", "content": "Be brief."}, *asked] if headed else asked)
     assert tools == [{"name": "guess", "description": "Guess a number", "inputSchema": {"type": "object"}}]
     assert options == {"temperature": 0.5}
-    assert len(asked) == 1
+    assert asked == before

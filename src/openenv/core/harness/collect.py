@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openenv.core._llm_wire import with_system
 from openenv.core.env_server.mcp_types import Tool
 from openenv.core.harness._dataset import (
     METADATA_FILENAME,
@@ -170,13 +171,11 @@ def build_model_step(llm_client: LLMClient, *, system_prompt: str | None = None)
 
     Args:
         llm_client: The client.
-        system_prompt: Put before conversations that do not begin with a system message.
+        system_prompt: Put before conversations that have no system message.
     """
 
     def model_step(messages: list[dict[str, Any]], tools: list[Tool], sampling: dict[str, Any]) -> ModelStepResult:
-        asked = list(messages)
-        if system_prompt and not (asked and asked[0].get("role") == "system"):
-            asked.insert(0, {"role": "system", "content": system_prompt})
+        asked = with_system(messages, system_prompt)
         listed = [{"name": one.name, "description": one.description, "inputSchema": one.input_schema} for one in tools]
         answer = run_async_safely(llm_client.complete_with_tools(asked, listed, **sampling))
         return ModelStepResult(response=answer)
