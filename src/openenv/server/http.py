@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from openenv.errors import ExecutionFailed, OpenEnvError, PayloadTooLarge, ValidationFailed
 from openenv.operation import Connection, Operation, RequestContext, Result
+from openenv.protocol.bodies import ResetRequest, StepRequest
 from openenv.protocol.json import body_of, dump, dump_error, errors_of, loads, number
 from openenv.runtime import SessionRequest
 from openenv.scenario import Scenario
@@ -23,34 +24,6 @@ from openenv.verifiers import VerifierSpec
 __all__ = ["JSON", "HttpRoutes", "body_schema", "error_response", "parse_body", "read_body", "retry_headers"]
 
 JSON = "application/json"
-
-
-class ResetRequest(BaseModel):
-    """What ``POST /reset`` takes; further fields are passed to the environment's ``reset``."""
-
-    model_config = ConfigDict(extra="allow")
-
-    seed: int | None = Field(default=None, ge=0)
-    episode_id: str | None = Field(default=None, max_length=255)
-
-
-class StepRequest(BaseModel):
-    """What ``POST /step`` takes; further fields are passed to the environment's ``step`` where it names them."""
-
-    model_config = ConfigDict(extra="allow")
-
-    action: dict[str, Any]
-    timeout_s: float | None = Field(default=None, gt=0)
-    request_id: str | None = Field(default=None, max_length=255)
-
-
-class StepResponse(BaseModel):
-    """What ``/reset`` and ``/step`` answer: all four keys, always."""
-
-    observation: dict[str, Any]
-    reward: float | None
-    done: bool
-    metadata: dict[str, Any] | None
 
 
 class VerifyRequest(BaseModel):

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict
 
 from openenv.errors import ExecutionFailed, OpenEnvError, Unsupported
 from openenv.operation import Connection, Operation, RequestContext
+from openenv.protocol.bodies import SplitRequest, TaskRangeRequest, TaskRequest
 from openenv.protocol.json import dump
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON, body_schema, parse_body, read_body
@@ -18,27 +18,6 @@ from openenv.server.http import JSON, body_schema, parse_body, read_body
 __all__ = ["TaskRoutes"]
 
 _KINDS = frozenset({"train", "validation", "test"})
-
-
-class SplitRequest(BaseModel):
-    """Which split."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    split: str
-
-
-class TaskRequest(SplitRequest):
-    """Which task of which split."""
-
-    index: int
-
-
-class TaskRangeRequest(SplitRequest):
-    """Which tasks of which split, as a slice."""
-
-    start: int | None = None
-    stop: int | None = None
 
 
 class TaskRoutes:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from openenv.protocol.bodies import ResetRequest, SplitRequest, StepRequest, TaskRangeRequest, TaskRequest
 from openenv.types import Action, EnvironmentMetadata, State, WireObservation
 
 __all__ = [
@@ -92,25 +93,6 @@ class WSErrorCode(StrEnum):
     SESSION_ERROR = "SESSION_ERROR"
 
 
-class ResetRequest(BaseModel):
-    """The body of ``POST /reset``; further fields go to the environment."""
-
-    model_config = ConfigDict(extra="allow")
-
-    seed: int | None = Field(default=None, ge=0)
-    episode_id: str | None = Field(default=None, max_length=255)
-
-
-class StepRequest(BaseModel):
-    """The body of ``POST /step``; further fields go to the environment."""
-
-    model_config = ConfigDict(extra="allow")
-
-    action: dict[str, Any]
-    timeout_s: float | None = Field(default=None, gt=0)
-    request_id: str | None = Field(default=None, max_length=255)
-
-
 class ResetResponse(BaseModel):
     """What ``POST /reset`` answers."""
 
@@ -153,31 +135,20 @@ class HealthResponse(BaseMessage):
     status: HealthStatus = HealthStatus.HEALTHY
 
 
-class ListTasksRequest(BaseMessage):
+class ListTasksRequest(SplitRequest, BaseMessage):
     """The body of ``POST /{env_name}/tasks``."""
 
-    split: str
 
-
-class NumTasksRequest(BaseMessage):
+class NumTasksRequest(SplitRequest, BaseMessage):
     """The body of ``POST /{env_name}/num_tasks``."""
 
-    split: str
 
-
-class GetTaskRequest(BaseMessage):
+class GetTaskRequest(TaskRequest, BaseMessage):
     """The body of ``POST /{env_name}/task``."""
 
-    split: str
-    index: int
 
-
-class GetTaskRangeRequest(BaseMessage):
+class GetTaskRangeRequest(TaskRangeRequest, BaseMessage):
     """The body of ``POST /{env_name}/task_range``."""
-
-    split: str
-    start: int | None = None
-    stop: int | None = None
 
 
 class ConcurrencyConfig(BaseMessage):
