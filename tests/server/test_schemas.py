@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from openenv import Action, Environment, Observation, State, create_app
 from openenv.core.env_server import Environment as CoreEnvironment
+from openenv.core.env_server import Observation as CoreObservation
 from openenv.core.env_server import create_app as core_create_app
 from openenv.core.env_server.web_interface import create_web_interface_app
 
@@ -78,7 +79,7 @@ def test_only_the_schema_is_missing(action: Any, observation: Any, state: Any, n
 
 
 def test_the_web_page_says_that_there_is_none() -> None:
-    with TestClient(create_web_interface_app(Guest, HeavyAction, Observation)) as client:
+    with TestClient(create_web_interface_app(Guest, HeavyAction, CoreObservation)) as client:
         page = client.get("/web/")
         assert page.status_code == 200
         assert "the type of action has no JSON Schema" in page.text
