@@ -23,6 +23,7 @@ from openenv.errors import (
     ValidationFailed,
 )
 from openenv.operation import Episode, Event, Operation, RequestContext, Result
+from openenv.runtime.answers import settled
 from openenv.runtime.beginning import context_of, reset_arguments
 from openenv.runtime.grading import grade_job, query_job
 from openenv.runtime.seen import Seen
@@ -222,10 +223,14 @@ class Play:
         """A question that concerns no episode: about the environment, or its catalogue of tasks."""
         name, arguments = operation.payload
         method = self.environment.question(name)
-        if method is None:
+        if not callable(method):
             raise Unsupported(f"{name} is not supported for this environment", hint="Its class does not have that method.")
-        answer = method(**arguments)
-        return Result(value=await answer if inspect.isawaitable(answer) else answer)
+        try:
+            answer = method(**arguments)
+            answer = await answer if inspect.isawaitable(answer) else answer
+        except NotImplementedError as error:
+            raise Unsupported(f"{name} is not supported for this environment") from error
+        return Result(value=settled(answer, name))
 
     async def _act(self, action: Any, operation: Operation) -> Result | Deferred:
         environment = self.environment

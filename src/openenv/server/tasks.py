@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from openenv.errors import ExecutionFailed, OpenEnvError, Unsupported
+from openenv.errors import ExecutionFailed, OpenEnvError, Unsupported, ValidationFailed
 from openenv.operation import Connection, Operation, RequestContext
 from openenv.protocol.bodies import SplitRequest, TaskRangeRequest, TaskRequest
 from openenv.protocol.json import dump
@@ -18,6 +18,12 @@ from openenv.server.http import JSON, body_schema, parse_body, read_body
 __all__ = ["TaskRoutes"]
 
 _KINDS = frozenset({"train", "validation", "test"})
+
+
+class _UnknownEnvironment(ValidationFailed):
+    """There is no environment of that name here: answered as OpenEnv does, with ``detail``."""
+
+    http_status = 404
 
 
 class TaskRoutes:
@@ -43,7 +49,7 @@ class TaskRoutes:
         """The tasks of a split."""
         name = self.core.specification.name
         return await self._answer(
-            request, env_name, SplitRequest, "list_tasks", lambda found: {"tasks": list(found), "env_name": name}
+            request, env_name, SplitRequest, "list_tasks", lambda found: {"tasks": _items(found), "env_name": name}
         )
 
     async def num_tasks(self, request: Request, env_name: str) -> Response:
@@ -56,16 +62,18 @@ class TaskRoutes:
 
     async def task_range(self, request: Request, env_name: str) -> Response:
         """Some tasks of a split."""
-        return await self._answer(
-            request, env_name, TaskRangeRequest, "get_task_range", lambda found: {"tasks": list(found)}
-        )
+        return await self._answer(request, env_name, TaskRangeRequest, "get_task_range", lambda found: {"tasks": _items(found)})
 
     async def _answer(self, request: Request, env_name: str, model: Any, method: str, shape: Any) -> Response:
         core = self.core
         connection = core.connection("http", request.scope)
         context = core.context(connection)
         if env_name.lower() != core.specification.name.lower():
-            return _detail(404, f"unknown environment '{env_name[:80]}'")
+            unknown = _UnknownEnvironment(f"unknown environment '{env_name[:80]}'", hint=f"It is {core.specification.name}.")
+            try:
+                await core.refuse(unknown, connection, context)
+            except _UnknownEnvironment as error:
+                return _detail(404, error.message)
         arguments: Mapping[str, Any] = {}
         size = 0
         if model is not None:
@@ -92,6 +100,11 @@ class TaskRoutes:
         if result.error is not None:
             raise result.error
         return result.value
+
+
+def _items(found: Any) -> Any:
+    """Tasks as they are sent: what has names and what is a text is passed on as it is, as OpenEnv does."""
+    return found if isinstance(found, (Mapping, str)) else list(found)
 
 
 def _shaped(shape: Callable[[Any], Any], found: Any, method: str) -> Any:

@@ -27,6 +27,7 @@ from openenv.errors import (
     ToolNotFound,
     Unsupported,
 )
+from openenv.runtime.answers import settled
 from openenv.tools import ToolOutcome
 from openenv.tools.environment import TOOL_TIMEOUT
 from openenv.types import CallToolAction, ListToolsAction, ToolListing
@@ -68,8 +69,8 @@ class Guest:
 
     def question(self, name: str) -> Callable[..., Any] | None:
         """The instance's answer to a question about itself or its tasks."""
-        method: Callable[..., Any] | None = getattr(self.inner, name, None)
-        return method
+        method = getattr(self.inner, name, None)
+        return method if callable(method) else None
 
     def tool_action(self, name: str, arguments: Mapping[str, Any]) -> CallToolAction:
         """A tool call as an action."""
@@ -164,7 +165,14 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
     def question(self, name: str) -> Callable[..., Any] | None:
         """As `Guest.question`; what is synchronous runs on the thread."""
         method = super().question(name)
-        return None if method is None else self._off_the_loop(method)
+        if method is None or inspect.iscoroutinefunction(method):
+            return method
+        known = method
+
+        def answer(**arguments: Any) -> Any:
+            return settled(known(**arguments), name)
+
+        return self._off_the_loop(answer)
 
     async def close(self) -> None:
         """The instance's close, after its connection to a FastMCP server has ended."""

@@ -1,0 +1,33 @@
+"""Answers to questions that concern no episode, made complete where the environment runs: nothing lazy leaves its lane."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from pydantic import BaseModel
+
+from openenv.errors import ExecutionFailed
+
+__all__ = ["LONGEST", "settled"]
+
+LONGEST = 100_000
+"""Items of what is made one after the other; a longer answer is an error, as is one without an end."""
+
+_COMPLETE = (str, bytes, bytearray, list, tuple, set, frozenset, Mapping, BaseModel)
+
+
+def settled(answer: Any, name: str) -> Any:
+    """The answer, as a list where it is a generator or another thing that makes its items when it is read.
+
+    Raises `ExecutionFailed` for one with more than `LONGEST` items.
+    """
+    if isinstance(answer, _COMPLETE) or not isinstance(answer, Iterable):
+        return answer
+    items = list(islice(answer, LONGEST + 1))
+    if len(items) > LONGEST:
+        raise ExecutionFailed(
+            f"{name} did not end within {LONGEST} items", hint="Return a list, or offer the items by range: get_task_range."
+        )
+    return items
