@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -19,6 +20,10 @@ __all__ = ["ServerCore"]
 _CONNECTION = "openenv.connection"
 """The key of an ASGI scope that has the `Connection` of its request."""
 _LONGEST_REQUEST_ID = 128
+CLOSING_S = 2.0
+"""What every environment's ``close`` gets at least, where hanging work has used up the time for the shutdown."""
+
+log = logging.getLogger("openenv.server")
 
 
 @dataclass(slots=True)
@@ -38,6 +43,8 @@ class ServerCore:
     """Called when the server takes nothing new any more: what streams without an end has to end now."""
     replying: int = 0
     """Sockets that have an answer to send which is not sent yet."""
+    deadline: float | None = None
+    """By the event loop's clock: when the shutdown that has begun is to be over."""
 
     def connection(self, transport: str, scope: MutableMapping[str, Any]) -> Connection:
         """What is known of a socket or request from its ASGI scope, once every middleware has let it in.
@@ -97,7 +104,11 @@ class ServerCore:
         return result if result.error is not None else result.session
 
     async def drain(self, *, patience_s: float = 30.0) -> None:
-        """Take nothing new, let what has begun end, and send every answer, as long as that takes less than this."""
+        """Take nothing new, let what has begun end, and send every answer, as long as that takes less than this.
+
+        What is left of this time is `shutdown`'s.
+        """
+        self.deadline = asyncio.get_running_loop().time() + patience_s
 
         async def quiet() -> None:
             await self.manager.drain()
@@ -107,7 +118,7 @@ class ServerCore:
         try:
             await asyncio.wait_for(quiet(), patience_s)
         except TimeoutError:
-            return
+            log.error("what runs did not end within %g s; it is given up", patience_s)
         finally:
             self._end_streams()
 
@@ -116,9 +127,15 @@ class ServerCore:
             end()
 
     async def shutdown(self) -> None:
-        """End every session; every environment is closed when this returns."""
+        """End every session; every environment is closed when this returns, but for those that hang."""
         self._end_streams()
-        await self.manager.shutdown()
+        await self.manager.shutdown(self.left_s(at_least=CLOSING_S))
+
+    def left_s(self, *, at_least: float = 0.0) -> float:
+        """Seconds until the shutdown is to be over; 30 where nobody drained."""
+        if self.deadline is None:
+            return 30.0
+        return max(at_least, self.deadline - asyncio.get_running_loop().time())
 
     def names(self) -> Iterable[str]:
         """The environments served here."""

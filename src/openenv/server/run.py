@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
+import logging
+import math
+import os
 import socket
 import sys
+import threading
+import time
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -19,11 +23,17 @@ from openenv.server.door import Door
 
 __all__ = ["serve"]
 
+log = logging.getLogger("openenv.server")
+
+_LAST_S = 6.0
+"""How long after the budget the process may last: for answers that were cancelled and environments that close."""
+
 
 class _DrainingServer(uvicorn.Server):
     """On SIGTERM or SIGINT: no new sessions, running steps end and are answered, then uvicorn's own shutdown.
 
-    A second signal does not wait.
+    All of it has one budget. What hangs longer is cancelled and given up; what cannot be cancelled, such as a thread or
+    an event loop that is blocked, ends with the process. A second signal does not wait.
     """
 
     def __init__(self, config: uvicorn.Config, core: ServerCore, patience_s: float) -> None:
@@ -31,24 +41,43 @@ class _DrainingServer(uvicorn.Server):
         self._core = core
         self._patience_s = patience_s
         self._draining: asyncio.Task[None] | None = None
+        self._signalled = False
+        self._signals: SimpleQueue[int] = SimpleQueue()
+        """For the thread that sees to the end; of all queues this is the one that a signal handler may put into."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._draining is not None or not self.started:
-            super().handle_exit(sig, frame)
-            return
-        loop = asyncio.get_running_loop()
-        self._draining = loop.create_task(self._drain(sig, frame))
+        """Called by Python between any two instructions of the main thread."""
+        first, self._signalled = not self._signalled, True
+        self._signals.put(sig)
+        self._loop.call_soon_threadsafe(self._begin_to_end if first and self.started else self._end_now, sig)
 
-    async def _drain(self, sig: int, frame: FrameType | None) -> None:
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._see_to_the_end, name="openenv-end", daemon=True).start()
+        await super().serve(sockets=sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.timeout_graceful_shutdown = max(1, math.ceil(self._core.left_s()))
+        await super().shutdown(sockets=sockets)
+
+    def _begin_to_end(self, sig: int) -> None:
+        self._draining = self._loop.create_task(self._drain(sig))
+
+    async def _drain(self, sig: int) -> None:
         await self._core.drain(patience_s=self._patience_s)
-        super().handle_exit(sig, frame)
+        super().handle_exit(sig, None)
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        loop = asyncio.get_running_loop()
-        for sig in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError, RuntimeError):
-                loop.add_signal_handler(sig, self.handle_exit, sig, None)
+    def _end_now(self, sig: int) -> None:
+        self._core.deadline = self._loop.time()
+        super().handle_exit(sig, None)
+
+    def _see_to_the_end(self) -> None:
+        """End the process when nothing else did."""
+        sig = self._signals.get()
+        time.sleep(self._patience_s + _LAST_S)
+        log.error("the server hangs in an environment's code and is ended without its shutdown")
+        logging.shutdown()
+        os._exit(128 + sig)
 
 
 def serve(
@@ -67,7 +96,7 @@ def serve(
         host: The address to listen on.
         port: The port; 0 takes a free one. The line ``serving NAME on URL`` on standard error tells which.
         log_level: uvicorn's.
-        drain_s: How long running steps may take to end after SIGTERM.
+        drain_s: How long running steps may take to end after SIGTERM, and the shutdown as a whole but for a few seconds.
         max_frame_bytes: The longest WebSocket frame; a longer one closes its socket with 1009.
 
     Raises:
