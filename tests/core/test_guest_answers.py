@@ -14,7 +14,7 @@ from openenv.core.env_server import Action, Environment, HTTPEnvServer, Observat
 from openenv.core.env_server.guest import Guest
 from openenv.core.env_server.mcp_types import CallToolObservation, ToolError, ToolErrorType
 from openenv.core.env_server.types import EnvironmentMetadata
-from openenv.errors import OpenEnvError, SessionError
+from openenv.errors import CapacityReached, OpenEnvError, SessionError
 from openenv.types import CallToolAction
 
 
@@ -93,3 +93,38 @@ def test_a_session_that_does_nothing_was_active_when_it_last_did_something() -> 
         info = server.get_session_info(session_id)
         assert info is not None
         assert info.created_at <= info.last_activity_at <= before
+
+
+class Borrowing(Strange):
+    """Raises this project's errors wherever it can."""
+
+    @property
+    def state(self) -> State:
+        raise CapacityReached("the database is full")
+
+    def list_splits(self) -> list[str]:
+        raise CapacityReached("the database is full")
+
+
+class BorrowingLater(Borrowing):
+    async def list_splits(self) -> list[str]:  # type: ignore[override]
+        raise CapacityReached("the database is full")
+
+
+class BorrowingFirst(Strange):
+    def __init__(self) -> None:
+        raise CapacityReached("the database is full")
+
+
+@pytest.mark.parametrize("environment", [Borrowing, BorrowingLater])
+def test_this_project_s_errors_are_the_guest_s_own(environment: Any) -> None:
+    with TestClient(create_app(environment, Action, Observation, env_name="borrowing")) as client:
+        for path in ("/state", "/borrowing/splits"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "EXECUTION_ERROR")
+
+
+def test_a_factory_s_error_is_a_factory_s_error() -> None:
+    with TestClient(create_app(BorrowingFirst, Action, Observation)) as client:
+        answer = client.post("/reset", json={})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "FACTORY_ERROR")

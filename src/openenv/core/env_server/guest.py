@@ -20,6 +20,7 @@ from openenv.core.env_server.mcp_environment import MCPEnvironment
 from openenv.core.env_server.mcp_types import CallToolObservation, ListToolsObservation, ToolErrorType
 from openenv.environment import AsyncEnvironment, Environment
 from openenv.errors import (
+    ConfigurationError,
     ExecutionFailed,
     InvalidArguments,
     OpenEnvError,
@@ -53,8 +54,13 @@ class Guest:
 
     @classmethod
     def made(cls) -> Any:
-        """What the author's factory makes."""
-        return cls.factory[0]()
+        """What the author's factory makes. An error of this project that it raises is the factory's failure like any other."""
+        try:
+            return cls.factory[0]()
+        except ConfigurationError:
+            raise  # what the operator has to mend is told
+        except OpenEnvError as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
     def adopt(self, inner: Any) -> None:
         """Hold the instance that the factory made."""
@@ -65,12 +71,13 @@ class Guest:
     @property
     def state(self) -> Any:
         """The instance's own."""
-        return self.inner.state
+        with _OwnErrors():
+            return self.inner.state
 
     def question(self, name: str) -> Callable[..., Any] | None:
         """The instance's answer to a question about itself or its tasks."""
         method = getattr(self.inner, name, None)
-        return method if callable(method) else None
+        return _with_own_errors(method) if callable(method) else None
 
     def tool_action(self, name: str, arguments: Mapping[str, Any]) -> CallToolAction:
         """A tool call as an action."""
@@ -108,7 +115,7 @@ class ThreadGuest(Guest, Environment[Any, Any, Any]):
         with _OwnErrors():
             return self.inner.reset(**taken(self.inner.reset, kwargs))
 
-    def step(self, action: Any, **kwargs: Any) -> Any:
+    def step(self, action: Any, /, **kwargs: Any) -> Any:  # type: ignore[override]
         """The instance's step."""
         if not kwargs:
             with _OwnErrors():
@@ -119,7 +126,8 @@ class ThreadGuest(Guest, Environment[Any, Any, Any]):
     def tool_listings(self) -> Sequence[ToolListing]:
         """The tools, asked for by a step."""
         self.refuse_without_tools()
-        return _listings(self.inner.step(ListToolsAction()))
+        with _OwnErrors():
+            return _listings(self.inner.step(ListToolsAction()))
 
     def close(self) -> None:
         """The instance's close."""
@@ -148,7 +156,7 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
         with _OwnErrors():
             return await self._reset(**taken(self._method("reset"), kwargs))
 
-    async def step(self, action: Any, **kwargs: Any) -> Any:
+    async def step(self, action: Any, /, **kwargs: Any) -> Any:  # type: ignore[override]
         """The instance's step, likewise."""
         await self._connect()
         with _OwnErrors():
@@ -160,7 +168,8 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
         await self._connect()
         if isinstance(self.inner, MCPEnvironment):
             return await self.inner.tool_listings()
-        return _listings(await self._step(ListToolsAction()))
+        with _OwnErrors():
+            return _listings(await self._step(ListToolsAction()))
 
     def question(self, name: str) -> Callable[..., Any] | None:
         """As `Guest.question`; what is synchronous runs on the thread."""
@@ -233,11 +242,20 @@ def guest_type(factory: Callable[[], Any], inner_type: type, *, mode: str, steps
     asynchronous = any(_is_asynchronous(inner_type, verb) for verb in ("reset", "step"))
     coroutines = any(inspect.iscoroutinefunction(getattr(inner_type, name, None)) for name in (*_QUESTIONS, "reset", "step"))
     unknown = inner_type is object
-    base = LoopGuest if asynchronous or coroutines or unknown or issubclass(inner_type, MCPEnvironment) else ThreadGuest
+    base: type[Guest] = LoopGuest if asynchronous or coroutines or unknown else ThreadGuest
+    if issubclass(inner_type, MCPEnvironment):
+        base = _mcp_guest(inner_type)
     known = {"factory": (factory,), "mode": mode, "steps_list_tools": steps_list_tools, "__doc__": inner_type.__doc__}
     if getattr(inner_type, "REQUIRES_SINGLE_THREAD_EXECUTOR", False):
         known["thread_of_all"] = _one_thread()
     return type(inner_type.__name__, (base,), known)
+
+
+def _mcp_guest(inner_type: type) -> type[Guest]:
+    from openenv.core.harness.environment import HarnessEnvironment
+    from openenv.core.harness.guest import HarnessGuest
+
+    return HarnessGuest if issubclass(inner_type, HarnessEnvironment) else LoopGuest
 
 
 def _one_thread() -> ThreadPoolExecutor:
@@ -300,3 +318,17 @@ class _OwnErrors:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, OpenEnvError) and not isinstance(error, ExecutionFailed):
             raise ExecutionFailed(str(error)) from error
+
+
+def _with_own_errors(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, a coroutine's or not, under `_OwnErrors`."""
+
+    async def later(**arguments: Any) -> Any:
+        with _OwnErrors():
+            return await method(**arguments)
+
+    def now(**arguments: Any) -> Any:
+        with _OwnErrors():
+            return method(**arguments)
+
+    return later if inspect.iscoroutinefunction(method) else now
