@@ -78,6 +78,7 @@ def _validated(specification: EnvironmentSpecification, sent: dict[str, Any], op
                 hint="Reset without a seed.",
             )
         sent = {name: value for name, value in sent.items() if name in plan.names}
+    specification.refuse_own_names("reset", sent)
     given = plan.validate(sent)
     if plan.context_parameter is not None:
         given[plan.context_parameter] = context_of(operation)

@@ -258,6 +258,7 @@ class Play:
         if operation.arguments:
             names = specification.step_arguments
             given = {k: v for k, v in operation.arguments.items() if names is None or k in names}
+            specification.refuse_own_names("step", given)
         if specification.step_context is not None:
             given[specification.step_context] = context_of(operation)
         return given

@@ -7,7 +7,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from openenv.environment import AsyncEnvironment, Context, Environment
@@ -38,6 +38,8 @@ class EnvironmentSpecification:
     step_context: str | None
     step_arguments: frozenset[str] | None
     """Names that ``step`` takes beside its action; ``None`` when it takes any."""
+    own_names: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Of ``reset`` and ``step``, where they take any name: those that the runtime fills itself, so that nobody may send them."""
     shown_action_type: Any = None
     """What ``/schema`` shows in its place, where that is another one."""
     factory_name: str | None = None
@@ -73,7 +75,14 @@ class EnvironmentSpecification:
             reset_arguments=Arguments(environment_type.reset, name="reset", refusal=ValidationFailed),
             step_context=step.context_parameter,
             step_arguments=None if step.takes_any else step.names,
+            own_names={"reset": _first_names(environment_type.reset, 1), "step": _first_names(environment_type.step, 2)},
         )
+
+    def refuse_own_names(self, verb: str, sent: Mapping[str, Any]) -> None:
+        """Raise `ValidationFailed` when somebody sent what is not theirs to send, such as ``self``."""
+        for name in self.own_names.get(verb, ()):
+            if name in sent:
+                raise ValidationFailed(f"{verb} takes no {name!r} from its callers", field=name, hint="Leave it out.")
 
     @property
     def name_of_factory(self) -> str:
@@ -174,6 +183,12 @@ def _hints(target: Any) -> dict[str, Any]:
         return get_type_hints(target)
     except (TypeError, NameError):
         return {}
+
+
+def _first_names(method: Callable[..., Any], count: int) -> frozenset[str]:
+    """The names of the first parameters, but for those that nobody can name."""
+    first = list(inspect.signature(method).parameters.values())[:count]
+    return frozenset(one.name for one in first if one.kind is one.POSITIONAL_OR_KEYWORD)
 
 
 def _without_action(step: Callable[..., Any]) -> Callable[..., Any]:
