@@ -119,18 +119,32 @@ def serve_with(
     return core, counted
 
 
-def mount(app: FastAPI, core: ServerCore, metrics: Metrics | None) -> None:
-    """Add every route to an application, and the server's life to the application's."""
+def mount(app: FastAPI, core: ServerCore, metrics: Metrics | None, *, lives: set[object] | None = None) -> None:
+    """Add every route to an application, and the server's life to the application's.
+
+    Its environments are closed while what the application's own lifespan opened is still there.
+
+    Args:
+        app: The application.
+        core: What is served.
+        metrics: What ``/metrics`` shows.
+        lives: Shared by mounts of the same sessions: those end with the last of the applications.
+    """
     inner = app.router.lifespan_context
+    running: set[object] = set() if lives is None else lives
 
     @asynccontextmanager
     async def lifespan(application: Any) -> AsyncIterator[Any]:
         core.manager.start()
-        try:
-            async with inner(application) as state:
+        async with inner(application) as state:
+            life = object()
+            running.add(life)
+            try:
                 yield state
-        finally:
-            await core.shutdown()
+            finally:
+                running.discard(life)
+                if not running:
+                    await core.shutdown()
 
     app.router.lifespan_context = lifespan
     app.state.openenv = core
