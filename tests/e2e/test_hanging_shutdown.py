@@ -96,3 +96,17 @@ async def test_what_does_not_hang_is_closed_all_the_same(serve: Servers, notes: 
         await ends(server)
         await waiting
     assert told(notes, "closed") == 2
+
+
+@pytest.mark.parametrize("app", ["steps", "half"])
+async def test_hanging_requests_without_a_session_are_in_no_sessions_way(serve: Servers, notes: Path, app: str) -> None:
+    server = serve(f"{APPS}:{app}", "--drain", "0", cwd=ROOT, env={"HANGING_NOTES": str(notes)})
+    waiting = [await hung(server, notes, stateless=True) for _ in range(40)]
+    while told(notes, "hangs") < 32:  # noqa: ASYNC110 - another process writes it
+        await asyncio.sleep(0.02)
+    async with connect(f"{server.ws_url}/ws") as socket:
+        await socket.send(json.dumps({"type": "reset", "data": {}}))
+        assert json.loads(await socket.recv())["type"] == "observation"
+    assert told(notes, "made") == 33
+    await ends(server)
+    await asyncio.gather(*waiting)

@@ -26,15 +26,13 @@ from openenv.runtime.permission import permit
 from openenv.runtime.room import Room
 from openenv.runtime.session import Session, SessionRequest
 from openenv.runtime.specification import EnvironmentSpecification
+from openenv.runtime.stateless import Stateless
 from openenv.runtime.world import Finish, World
 from openenv.types import ToolListing
 
 __all__ = ["SessionManager"]
 
 log = logging.getLogger("openenv.runtime")
-
-WITHOUT_SESSION = frozenset({"reset", "step", "state", "list_tools", "call_tool", "ask"})
-"""Operations that may go to a world of their own, closed again after them."""
 
 EndListener = Callable[[Session, str], None]
 
@@ -49,6 +47,7 @@ class SessionManager:
         max_sessions: int = 10_000,
         lease_s: float | None = 900.0,
         pool: ThreadPool | None = None,
+        stateless_pool: ThreadPool | None = None,
     ) -> None:
         limit = specification.environment_type.max_sessions
         self.specification = specification
@@ -57,6 +56,9 @@ class SessionManager:
         self._room = Room()
         self.lease_s = lease_s
         self.pool = pool or ThreadPool()
+        self.stateless_pool = stateless_pool or self.pool.another()
+        """For requests without a session: they take no thread from sessions either."""
+        self._stateless = Stateless(self._world_of_one, self._open, self._close_world)
         self.grading = ThreadPool(shared=2, hang_limit_s=self.pool.hang_limit_s)
         """Grading reads copies and may be slow: it takes no thread from environments."""
         self.sessions: dict[str, Session] = {}
@@ -98,7 +100,8 @@ class SessionManager:
         if operation.session is None:
             if op == "close":
                 raise SessionError("No session was named", hint="Name the session to close.")
-            return self._once(operation, finish)
+            self._stateless.run(operation, finish)
+            return None
         session = self.session(operation.session, operation.principal)
         if op == "close":
             return self._close_asked(session, finish)
@@ -212,8 +215,8 @@ class SessionManager:
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
-        self.pool.close()
-        self.grading.close()
+        for pool in (self.pool, self.stateless_pool, self.grading):
+            pool.close()
 
     def _create(self, operation: Operation, finish: Finish) -> Result | None:
         request: SessionRequest = operation.payload or SessionRequest()
@@ -352,27 +355,11 @@ class SessionManager:
             raise Unsupported("Environment does not support MCP", hint="It has no tools; use step.")
         return Result(value=tools)
 
-    def _once(self, operation: Operation, finish: Finish) -> Result | None:
-        """An operation without a session: a world of its own, closed when it is done. Not counted as a session."""
-        if operation.op not in WITHOUT_SESSION:
-            raise SessionError(f"{operation.op!r} needs a session", hint="Open one with POST /sessions and name it.")
-        if operation.principal.session is not None:
-            raise Forbidden("this token is bound to one session", hint="Name that session.")
-        world = World(self.specification, self.pool, self.grading, None, operation.principal, operation.context)
-
-        def done(result: Result) -> None:
-            self._close_world(world, "a single request", lambda: finish(result))
-
-        def made(error: OpenEnvError | None) -> None:
-            if error is not None:
-                done(Result(error=error))
-                return
-            result = world.submit(operation, done)
-            if result is not None:
-                done(result)
-
-        self._open(world, made)
-        return None
+    def _world_of_one(self, operation: Operation) -> World | None:
+        """A world for a single request."""
+        if self.draining:
+            return None
+        return World(self.specification, self.stateless_pool, self.grading, None, operation.principal, operation.context)
 
     def _bury(self, session_id: str, reason: str) -> None:
         now = asyncio.get_running_loop().time()

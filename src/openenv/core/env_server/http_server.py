@@ -27,8 +27,10 @@ from openenv.core.env_server.types import (
     SessionInfo,
     State,
 )
+from openenv.middleware import Metrics
 from openenv.runtime import EnvironmentSpecification, SessionManager
 from openenv.runtime.executors import ThreadPool
+from openenv.runtime.stateless import AT_ONCE
 from openenv.server.app import empty_application, mount, serve_with, server_mode
 from openenv.server.core import ServerCore
 from openenv.types import CallToolAction, ListToolsAction
@@ -37,8 +39,8 @@ __all__ = ["HTTPEnvServer", "create_app", "create_fastapi_app"]
 
 log = logging.getLogger("openenv.core")
 
-STATELESS_THREADS = 32
-"""Threads for requests that belong to no session, as in 0.10."""
+FACTORY_THREADS = 32
+"""Threads that wait for asynchronous environments to be made."""
 DEFAULT_LEASE_S = 900.0
 """For idle sessions without a socket, where no ``session_timeout`` says otherwise."""
 
@@ -95,6 +97,8 @@ class HTTPEnvServer:
         if self._config.max_concurrent_envs > 1 and not self.is_concurrency_safe:
             raise ConcurrencyConfigurationError(self._inner_type.__name__, self._config.max_concurrent_envs)
         self._core: ServerCore | None = None
+        self._metrics: Metrics | None = None
+        self._lives: set[object] = set()
 
     @property
     def concurrency_config(self) -> ConcurrencyConfig:
@@ -136,13 +140,14 @@ class HTTPEnvServer:
     def register_routes(self, app: FastAPI, mode: ServerMode | str = ServerMode.SIMULATION) -> None:
         """Add every route to an application, and this server's life to the application's.
 
-        Raises ``ValueError`` for a mode that there is not.
+        All applications of one server share its sessions and their limit; those end with the last of them. The mode in which
+        an environment chooses its tools is the first one's. Raises ``ValueError`` for a mode that there is not.
         """
         known = server_mode(mode)
-        specification = self._specification(known)
-        core, metrics = serve_with(self._manager(specification), (), simulation=known == "simulation")
-        self._core = core
-        mount(app, core, metrics)
+        if self._core is None:
+            self._core, self._metrics = serve_with(self._manager(self._specification(known)), ())
+        core = replace(self._core, simulation=known == "simulation")
+        mount(app, core, self._metrics, lives=self._lives)
         if known == "production" and issubclass(self._inner_type, MCPEnvironment):
             self._register_harness(app, core)
 
@@ -170,17 +175,16 @@ class HTTPEnvServer:
 
     def _manager(self, specification: EnvironmentSpecification) -> SessionManager:
         alone = getattr(self._inner_type, "REQUIRES_SINGLE_THREAD_EXECUTOR", False)
-        pool = ThreadPool(
-            shared=STATELESS_THREADS,
-            pinned=1 if alone else self.max_concurrent_envs + STATELESS_THREADS,
-            hang_limit_s=None,
-        )
+        threads = 1 if alone else self.max_concurrent_envs
+        pool = ThreadPool(shared=FACTORY_THREADS, pinned=threads, hang_limit_s=None)
+        stateless = pool if alone else ThreadPool(shared=AT_ONCE, pinned=AT_ONCE, hang_limit_s=None)
         timeout = self._config.session_timeout
         return SessionManager(
             specification,
             max_sessions=self.max_concurrent_envs,
             lease_s=DEFAULT_LEASE_S if timeout is None else timeout,
             pool=pool,
+            stateless_pool=stateless,
         )
 
 

@@ -87,6 +87,15 @@ class ThreadPool:
         self._waiting = 0
         self._sweep: asyncio.TimerHandle | None = None
 
+    def another(self) -> ThreadPool:
+        """A pool with the same limits and threads of its own."""
+        return ThreadPool(
+            shared=self.shared_limit,
+            pinned=self.pinned_limit,
+            hang_limit_s=self.hang_limit_s,
+            max_abandoned=self.max_abandoned,
+        )
+
     def pin(self) -> Lane:
         """A lane for a world with affinity: the least used one. Give it back with `unpin`."""
         lane = min(self._pinned, key=lambda one: one.worlds, default=None)
