@@ -36,8 +36,7 @@ bench: setup ## Measure side by side with openenv 0.10.0 and a bare ASGI echo
 interop: setup ## Compare with openenv 0.10.0, judge MCP, and print the counts
 	@scripts/test-setup.sh
 	@rm -rf build/interop
-	@.venv/bin/python -m pytest tests/interop $(PYTEST_ARGS)
-	@.venv/bin/python -m tests.interop.counts
+	@.venv/bin/python -m pytest tests/interop $(PYTEST_ARGS); passed=$$?; .venv/bin/python -m tests.interop.counts; exit $$passed
 
 lock: setup ## Resolve requirements/*.txt anew (LOCK_ARGS="--upgrade" or package names)
 	@UV=.venv/bin/uv scripts/lock.sh $(LOCK_ARGS)

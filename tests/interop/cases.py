@@ -10,7 +10,7 @@ from tests.interop.exchange import Http, Socket
 __all__ = ["APPS", "EXCHANGES"]
 
 APPS = {
-    **{name: f"toys.plain:{name}" for name in ("echo", "small", "pair", "broken", "patient", "production")},
+    **{name: f"toys.plain:{name}" for name in ("echo", "small", "pair", "couple", "broken", "patient", "production")},
     **{name: f"toys.tooled:{name}" for name in ("calculator", "called", "steptools")},
     **{name: f"toys.tasks:{name}" for name in ("tasky", "asynctasky")},
 }

@@ -46,7 +46,7 @@ def test_blocking_and_typed(their_server: Server) -> None:
 
 
 async def test_a_full_server_and_one_without_a_factory(their_server: Server) -> None:
-    base = f"{their_server.url}/pair"
+    base = f"{their_server.url}/couple"
     async with GenericEnvClient(base) as one, GenericEnvClient(base) as two:
         await one.reset()
         await two.reset()

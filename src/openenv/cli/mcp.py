@@ -12,6 +12,7 @@ import typer
 from openenv.cli.headers import parse_headers
 from openenv.cli.installed import load_app
 from openenv.errors import ConfigurationError
+from openenv.extras import import_with_mcp
 
 
 def mcp(
@@ -38,11 +39,10 @@ def mcp(
         )
     headers = parse_headers(header or [])
     try:
-        from openenv.server.mcp import stdio as served
-    except ModuleNotFoundError as error:
+        served = import_with_mcp("openenv.server.mcp.stdio")
+    except ImportError as error:
         raise ConfigurationError(
-            f"this needs the extra for standard MCP ({error.name} is not installed)",
-            hint='Install it: pip install "openenv[mcp]"',
+            f"this needs the extra for standard MCP ({error})", hint='Install it: pip install "openenv[mcp]"'
         ) from None
     if target.startswith(("http://", "https://", "ws://", "wss://")):
         asyncio.run(served.serve_remote(target, headers))

@@ -70,7 +70,8 @@ def create_app(
         mode: ``production`` leaves ``/reset``, ``/step`` and ``/state`` out of HTTP; by default ``OPENENV_MODE``, or
             ``simulation``.
         allowed_hosts: Names that browsers and MCP clients may ask for beside loopback ones; ``*`` is any. See `Guard`.
-        allowed_origins: Origins, as in ``https://example.org``, whose pages may ask.
+            Those in the variable ``OPENENV_ALLOWED_HOSTS`` (with commas between) are allowed too.
+        allowed_origins: Origins, as in ``https://example.org``, whose pages may ask; and ``OPENENV_ALLOWED_ORIGINS``.
 
     Raises:
         TypeError: ``factory`` is an instance.
@@ -90,7 +91,7 @@ def create_app(
     pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
     manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool)
     core, counted = serve_with(manager, middleware, log=log, metrics=metrics, simulation=server_mode(mode) == "simulation")
-    core.guard = Guard.of(allowed_hosts, allowed_origins)
+    core.guard = Guard.of([*core.guard.hosts, *(allowed_hosts or ())], [*core.guard.origins, *(allowed_origins or ())])
     app = empty_application(specification.name)
     mount(app, core, counted)
     return app
@@ -116,7 +117,12 @@ def serve_with(
     chain += [counted] if counted else []
     pipeline = Pipeline(manager, [*chain, *middleware])
     core = ServerCore(specification, manager, pipeline, SocketCodec(specification.action_type), simulation=simulation)
+    core.guard = Guard.of(_listed("OPENENV_ALLOWED_HOSTS"), _listed("OPENENV_ALLOWED_ORIGINS"))
     return core, counted
+
+
+def _listed(variable: str) -> list[str]:
+    return [one for one in os.environ.get(variable, "").split(",") if one.strip()]
 
 
 def mount(app: FastAPI, core: ServerCore, metrics: Metrics | None, *, lives: set[object] | None = None) -> None:

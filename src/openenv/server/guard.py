@@ -54,11 +54,11 @@ class Guard:
         if check_host and host and (always or any(name in headers for name in _BY_BROWSERS)) and not self._host(host):
             raise Forbidden(
                 f"the host {host[:80]!r} is not served here",
-                hint="Ask for localhost, or allow the name: openenv serve --allow-host NAME.",
+                hint="Ask for localhost, or allow the name: openenv serve --allow-host NAME, or OPENENV_ALLOWED_HOSTS=NAME.",
             )
         if origin is not None and not self._origin(origin):
             raise Forbidden(
-                f"pages of {origin[:80]!r} may not ask here", hint="Allow it: openenv serve --allow-origin https://NAME."
+                f"pages of {origin[:80]!r} may not ask here", hint="Allow it: openenv serve --allow-origin https://NAME, or OPENENV_ALLOWED_ORIGINS=https://NAME."
             )
 
     def _host(self, host: str) -> bool:

@@ -32,6 +32,7 @@ from openenv.errors import (
     ToolServerFailed,
     ValidationFailed,
 )
+from openenv.extras import import_with_mcp
 from openenv.tools.arguments import is_wrapped
 from openenv.tools.environment import as_tool, error_from, tool_error
 from openenv.tools.registry import ToolOutcome, unknown_tool
@@ -286,12 +287,12 @@ class McpServerEnvironment(AsyncEnvironment[Action, Observation, State]):
 
     def _new_session(self) -> McpSession:
         try:
-            from openenv.tools._mcp_session import McpSession
+            made: McpSession = import_with_mcp("openenv.tools._mcp_session").McpSession(self.server, self._changed)
         except ImportError as error:
             raise ConfigurationError(
-                f"an environment made of an MCP server needs MCP's SDK: {error}", hint='pip install "openenv[mcp]"'
+                f"an environment made of an MCP server needs MCP's SDK ({error})", hint='pip install "openenv[mcp]"'
             ) from error
-        return McpSession(self.server, self._changed)
+        return made
 
     def _changed(self) -> None:
         """The server says that its list is another one. Said on once, until somebody has looked."""

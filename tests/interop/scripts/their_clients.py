@@ -70,7 +70,7 @@ async def generic(base: str) -> list[Any]:
         seen.append(await tried(client.step({"message": "x", "kind": "boom"})))
         seen.append(await tried(client.step({"message": "x", "kind": "done"})))
         seen.append(await tried(client.state()))
-    full = [GenericEnvClient(base_url=f"{base}/pair") for _ in range(3)]
+    full = [GenericEnvClient(base_url=f"{base}/couple") for _ in range(3)]
     seen += [await tried(client.reset()) for client in full]
     for client in full:
         await client.close()

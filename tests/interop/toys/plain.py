@@ -137,6 +137,7 @@ class Patient(Echo):
 echo = create_app(Echo, Say, Heard, env_name="echo", max_concurrent_envs=8)
 small = create_app(Fixed, Say, Heard)
 pair = create_app(Echo, Say, Heard, env_name="pair", max_concurrent_envs=2)
+couple = create_app(Echo, Say, Heard, env_name="couple", max_concurrent_envs=2)
 broken = create_app(EEnv, Say, Heard, env_name="broken")
 patient = create_fastapi_app(Patient, Say, Heard, max_concurrent_envs=4, env_name="patient")
 production = create_app(Echo, Say, Heard, env_name="production", max_concurrent_envs=4, mode="production")

@@ -8,13 +8,13 @@ always 200; what went wrong is in the answer.
 from __future__ import annotations
 
 import asyncio
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.types import Scope
 
 from openenv.errors import InvalidFrame, OpenEnvError, Unsupported, ValidationFailed
+from openenv.extras import import_with_mcp
 from openenv.operation import Result
 from openenv.protocol.json import parse
 from openenv.protocol.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, rpc_error, rpc_refusal
@@ -86,10 +86,10 @@ class McpRoute:
     async def _load(self) -> StandardMcp:
         """The SDK takes most of a second to import: not on the event loop."""
         try:
-            module = await asyncio.to_thread(importlib.import_module, "openenv.server.mcp.standard")
-        except ModuleNotFoundError as error:
+            module = await asyncio.to_thread(import_with_mcp, "openenv.server.mcp.standard")
+        except ImportError as error:
             raise Unsupported(
-                f"this server lacks the extra for standard MCP ({error.name} is not installed)",
+                f"this server lacks the extra for standard MCP ({error})",
                 hint='Install it: pip install "openenv[mcp]". OpenEnv\'s own JSON-RPC is served without it.',
             ) from None
         made: StandardMcp = self._standard or module.StandardMcp(self.core)

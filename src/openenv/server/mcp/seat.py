@@ -115,8 +115,9 @@ class LocalSeat(Seat):
         listing = await self.known.find(name, caller, held.world if held else None, session)
         if session is None and listing is not None and not _is_read_only(listing):
             raise SessionError(
-                f"{name!r} changes something, and this request names no session to change",
-                hint="Open a session with POST /sessions and call at /sessions/{session_id}/mcp, or send X-Session-ID.",
+                f"{name!r} may change something, and this request names no session to change: open one with POST /sessions "
+                "and call at /sessions/{session_id}/mcp, or begin with initialize, or send X-Session-ID",
+                hint="POST /sessions answers with the session_id.",
             )
         operation.session = session
         return await _run(self.core, operation, caller), listing, session
