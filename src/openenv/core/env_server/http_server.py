@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +29,7 @@ from openenv.core.env_server.types import (
     SessionInfo,
     State,
 )
+from openenv.errors import ConfigurationError
 from openenv.middleware import Metrics
 from openenv.runtime import EnvironmentSpecification, SessionManager
 from openenv.runtime.executors import ThreadPool
@@ -93,12 +96,19 @@ class HTTPEnvServer:
         self._config = concurrency_config or ConcurrencyConfig(
             max_concurrent_envs=1 if max_concurrent_envs is None else max_concurrent_envs
         )
-        self._inner_type = _type_made_by(env, tolerant=self._config.max_concurrent_envs == 1)
+        self._known_type = _class_of(env)
         if self._config.max_concurrent_envs > 1 and not self.is_concurrency_safe:
             raise ConcurrencyConfigurationError(self._inner_type.__name__, self._config.max_concurrent_envs)
         self._core: ServerCore | None = None
         self._metrics: Metrics | None = None
         self._lives: set[object] = set()
+
+    @property
+    def _inner_type(self) -> type:
+        """The environment's class. A function is called once to see what it makes, when that has to be known."""
+        if self._known_type is None:
+            self._known_type = _type_made_by(self._env, tolerant=self._config.max_concurrent_envs == 1)
+        return self._known_type
 
     @property
     def concurrency_config(self) -> ConcurrencyConfig:
@@ -129,12 +139,13 @@ class HTTPEnvServer:
         session = self._core.manager.sessions.get(session_id) if self._core else None
         if session is None:
             return None
+        environment: Any = session.world.play.environment if session.world.play else None
         return SessionInfo(
             session_id=session.id,
             created_at=session.created_at.timestamp(),
             last_activity_at=time.time() - session.world.idle_s,
             step_count=session.describe()["steps"],
-            environment_type=self._inner_type.__name__,
+            environment_type=type(environment.inner).__name__ if environment else "",
         )
 
     def register_routes(self, app: FastAPI, mode: ServerMode | str = ServerMode.SIMULATION) -> None:
@@ -160,21 +171,21 @@ class HTTPEnvServer:
             app.router.routes.append(WebSocketRoute("/harness", HarnessSocket(core)))
 
     def _specification(self, mode: str) -> EnvironmentSpecification:
-        kind = guest_type(
-            self._env, self._inner_type, mode=mode, steps_list_tools=self.action_cls in (CallToolAction, ListToolsAction)
-        )
+        """What is served. With one session nothing of a function's product has to be known before that session is there."""
+        inner_type = (self._known_type or object) if mode == "simulation" else self._inner_type
+        kind = guest_type(self._env, inner_type, mode=mode, steps_list_tools=self.action_cls in (CallToolAction, ListToolsAction))
         specification = EnvironmentSpecification.of(
             kind, action_type_for(self.action_cls), self.observation_cls, self.state_cls, self.env_name
         )
         return replace(
             specification,
-            factory_name=getattr(self._env, "__name__", self._inner_type.__name__),
+            factory_name=getattr(self._env, "__name__", inner_type.__name__),
             shown_action_type=self.action_cls,
             reset_observation_type=self.reset_observation_cls,
         )
 
     def _manager(self, specification: EnvironmentSpecification) -> SessionManager:
-        alone = getattr(self._inner_type, "REQUIRES_SINGLE_THREAD_EXECUTOR", False)
+        alone = getattr(self._known_type, "REQUIRES_SINGLE_THREAD_EXECUTOR", False)
         threads = 1 if alone else self.max_concurrent_envs
         pool = ThreadPool(shared=FACTORY_THREADS, pinned=threads, hang_limit_s=None)
         stateless = pool if alone else ThreadPool(shared=AT_ONCE, pinned=AT_ONCE, hang_limit_s=None)
@@ -257,23 +268,43 @@ def create_fastapi_app(
     return app
 
 
+def _class_of(factory: Callable[[], Any]) -> type | None:
+    """The environment's class, where it can be known without calling the factory."""
+    target = factory.func if isinstance(factory, functools.partial) else factory
+    return target if inspect.isclass(target) else None
+
+
 def _type_made_by(factory: Callable[[], Any], *, tolerant: bool) -> type:
-    """The environment's class. A function is called once to see what it makes, and that is closed again.
+    """The class of what a function makes: it is called once, and what it made is closed again.
 
     A function that raises is taken all the same where ``tolerant``: it may work when a session asks. What it will make
     is not known then, and `object` stands for it.
     """
-    target = factory.func if isinstance(factory, functools.partial) else factory
-    if inspect.isclass(target):
-        return target
+    name = getattr(factory, "__name__", factory)
     try:
         made = factory()
-    except Exception:
+    except (Exception, SystemExit) as error:
         if not tolerant:
+            if isinstance(error, SystemExit):
+                raise ConfigurationError(f"the factory {name} raised {error!r} when it was tried") from error
             raise
-        log.warning("the factory %s raised when it was tried", getattr(factory, "__name__", factory), exc_info=True)
+        log.warning("the factory %s raised when it was tried", name, exc_info=True)
         return object
-    close = getattr(made, "close", None)
-    if close is not None:
-        close()
+    try:
+        _close(made)
+    except (Exception, SystemExit):
+        log.warning("what the factory %s made raised in close when it was tried", name, exc_info=True)
     return type(made)
+
+
+def _close(made: Any) -> None:
+    """Call ``close``, an asynchronous one on a loop of its own."""
+    close = getattr(made, "close", None)
+    closing = close() if close is not None else None
+    if inspect.isawaitable(closing):
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(asyncio.run, _awaited(closing)).result()
+
+
+async def _awaited(closing: Awaitable[Any]) -> None:
+    await closing
