@@ -56,6 +56,23 @@ def test_answers_and_failures_over_a_socket() -> None:
         assert failed["code"] == "EXECUTION_ERROR", "what an environment raises is never the engine's error"
 
 
+def test_one_instance_is_asked_what_it_is_and_no_other() -> None:
+    made: list[Strange] = []
+
+    class Counted(Strange):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+            if len(made) == 1:
+                raise KeyError("the first cannot be made")
+
+    with TestClient(create_app(Counted, Action, Observation)) as client:
+        assert client.get("/metadata").status_code == 500
+        told = [client.get("/metadata").json() for _ in range(3)]
+        assert [one["description"] for one in told] == ["said by an instance"] * 3
+    assert len(made) == 2, "a failure is not remembered, an answer is"
+
+
 def test_an_instance_says_what_it_is() -> None:
     with TestClient(create_app(Strange, Action, Observation)) as client:
         assert client.get("/metadata").json()["description"] == "said by an instance"

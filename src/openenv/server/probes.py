@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -26,6 +27,9 @@ class Probes:
         self.core = core
         self._metrics = metrics
         self._schemas: bytes | None = None
+        self._told: bytes | None = None
+        """What the first instance that was asked said of itself."""
+        self._asking = asyncio.Lock()
 
     def register(self, router: APIRouter) -> None:
         """Add every route."""
@@ -48,10 +52,15 @@ class Probes:
         if not core.specification.environment_type.metadata_by_instance:
             return Response(dump(core.specification.environment_type.get_metadata()), media_type=JSON)
         asked = core.operation(Operation("ask", ("get_metadata", {})), connection, core.context(connection))
-        result = await core.pipeline.run(asked)
-        if result.error is not None:
-            raise result.error
-        return Response(dump(result.value), media_type=JSON)
+        async with self._asking:
+            if self._told is None:
+                result = await core.pipeline.run(asked)
+                if result.error is not None:
+                    raise result.error
+                self._told = dump(result.value)
+                return Response(self._told, media_type=JSON)
+        core.pipeline.check(asked)
+        return Response(self._told, media_type=JSON)
 
     async def schema(self, request: Request) -> Response:
         """The JSON Schemas of actions, observations and states."""
