@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -142,12 +142,20 @@ class Control:
 
     Args:
         on_notice: Called on the event loop with every `Notice`, in order. None drops them.
+        on_event: Awaited on the event loop with each event of an agent's turn, which goes on when the caller has taken it:
+            none is dropped, and a slow caller slows the agent. What it raises ends the turn.
     """
 
     LIMIT = 1024
     """Notices that wait for the event loop; one more is dropped and counted."""
 
-    def __init__(self, on_notice: Callable[[Notice], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_notice: Callable[[Notice], None] | None = None,
+        *,
+        on_event: Callable[[Any], Awaitable[None]] | None = None,
+    ) -> None:
+        self.on_event = on_event
         self.on_cancel: Callable[[], object] | None = None
         """Set by the runtime where it can stop the work; called on the event loop."""
         self.dropped = 0

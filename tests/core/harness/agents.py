@@ -58,7 +58,7 @@ class Played(AgenticHarnessAdapter):
         self.url: str | None = None
         self.alive = False
         self.waiting = asyncio.Event()
-        self.fails: dict[str, Exception] = {}
+        self.fails: dict[str, BaseException] = {}
 
     async def inject_tools(self, tools: list[Tool], bridge_url: str | None = None) -> None:
         self.tools, self.url = tools, bridge_url
@@ -80,7 +80,7 @@ class Played(AgenticHarnessAdapter):
     async def send_message_streaming(self, message: str) -> AsyncIterator[HarnessEvent]:
         self.log.append(message)
         for one in self.turns.pop(0) if len(self.turns) > 1 else self.turns[0]:
-            if isinstance(one, Exception):
+            if isinstance(one, BaseException):
                 raise one
             if one == "wait":
                 self.waiting.set()

@@ -12,8 +12,9 @@ import httpx
 import pytest
 from fastmcp import Client
 
+from openenv.core.env_server.guest import guest_type
 from openenv.core.env_server.mcp_types import CallToolAction, CallToolObservation, ListToolsAction, ListToolsObservation
-from openenv.core.env_server.types import Action
+from openenv.core.env_server.types import Action, Observation, State
 from openenv.core.harness import (
     HarnessAction,
     HarnessEnvironment,
@@ -26,6 +27,9 @@ from openenv.core.harness import (
 )
 from openenv.core.harness.conversation import harness_messages
 from openenv.core.rubrics import Rubric
+from openenv.errors import Cancelled, RateLimited
+from openenv.operation import Operation, Result
+from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager, SessionRequest
 from tests.core.harness.agents import Played, event, toolbox
 
 SAYS = HarnessAction(message="hi")
@@ -222,8 +226,39 @@ class Socket:
 
     def __init__(self, environment: HarnessEnvironment) -> None:
         self.coming: asyncio.Queue[str | bytes | None] = asyncio.Queue()
-        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.done = asyncio.ensure_future(harness_messages(environment, self.coming.get, self.sent.put, session_id="s1"))
+        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=1)
+        kind = guest_type(lambda: environment, type(environment), mode="production", steps_list_tools=False)
+        self.manager = SessionManager(EnvironmentSpecification.of(kind, HarnessAction, Observation, State, "agent"))
+        self.pipeline = Pipeline(self.manager, [self])
+        self.seen: list[tuple[str, Result]] = []
+        self.session = ""
+        self.done = asyncio.ensure_future(self._converse(environment.adapter.config.name))
+
+    async def _converse(self, harness: str) -> None:
+        made = await self.pipeline.run(Operation("create", SessionRequest(kind="socket")))
+        self.session = made.session or ""
+        try:
+            await harness_messages(
+                lambda: self.pipeline.run(Operation("reset", session=self.session)),
+                lambda action, control: self.pipeline.run(
+                    Operation("step", action, session=self.session, control=control)
+                ),
+                self.coming.get,
+                self.sent.put,
+                session_id="s1",
+                harness=harness,
+            )
+        finally:
+            await self.manager.shutdown()
+
+    def before(self, operation: Operation) -> None:
+        """As a middleware: what is refused without being begun."""
+        if operation.op == "step" and operation.payload.message == "too soon":
+            raise RateLimited("Not so fast", retry_after_s=1.0)
+
+    def after(self, operation: Operation, result: Result) -> None:
+        """As a middleware: what was done."""
+        self.seen.append((operation.op, result))
 
     async def say(self, frame: Any) -> None:
         await self.coming.put(frame if frame is None or isinstance(frame, (str, bytes)) else json.dumps(frame))
@@ -278,7 +313,7 @@ async def test_a_frame_that_is_no_message_changes_nothing(frame: Any, code: str)
     assert (await socket.hear())["type"] == "turn_complete"
     await socket.say(None)
     await socket.done
-    assert adapter.log == ["stop", "start", "hi"]
+    assert adapter.log == ["stop", "start", "hi", "stop"]
 
 
 @pytest.mark.parametrize(
@@ -331,6 +366,49 @@ async def test_a_conversation_that_is_cancelled_stops_the_agent() -> None:
     assert not adapter.alive
 
 
+async def test_turns_are_operations_like_any_other() -> None:
+    adapter = Played([event("turn_complete", response="r", done=True)], ["wait"])
+    socket = await talk(adapter)
+    await socket.say(MESSAGE)
+    assert (await socket.hear())["type"] == "turn_complete"
+    await socket.say({"type": "message", "content": "too soon"})
+    refused = await socket.hear()
+    assert (refused["type"], refused["data"]["code"]) == ("protocol_error", "RATE_LIMITED")
+    await socket.say(MESSAGE)
+    await adapter.waiting.wait()
+    assert socket.manager.sessions[socket.session].describe()["busy"]
+    assert socket.manager.sessions[socket.session].describe()["steps"] == 2
+    await socket.say(None)
+    await socket.done
+    assert adapter.log == ["stop", "start", "hi", "hi", "stop", "stop"]
+    assert [op for op, _ in socket.seen] == ["create", "reset", "step", "step", "step", "close"]
+    assert [type(result.error) for op, result in socket.seen if op == "step"] == [type(None), RateLimited, Cancelled]
+
+
+@pytest.mark.parametrize("raised", [SystemExit(2), KeyboardInterrupt(), GeneratorExit()])
+@pytest.mark.parametrize("where", ["turn", "stop"])
+async def test_whatever_an_agent_raises_ends_its_conversation_only(raised: BaseException, where: str) -> None:
+    adapter = Played([raised if where == "turn" else HarnessError("no money")])
+    socket = await talk(adapter)
+    if where == "stop":
+        adapter.fails["stop"] = raised
+    await socket.say(MESSAGE)
+    told = await socket.hear()
+    assert (told["type"], told["data"]["message"]) == ("error", "harness turn failed" if where == "turn" else "no money")
+    await socket.done
+
+
+async def test_a_slow_client_slows_the_agent_and_misses_nothing() -> None:
+    events = [event("text_output", text=str(number)) for number in range(3000)]
+    adapter = Played([*events, event("turn_complete", response="r")])
+    socket = await talk(adapter)
+    await socket.say(MESSAGE)
+    texts = [(await socket.hear())["data"].get("text") for _ in range(3001)]
+    assert texts == [*map(str, range(3000)), None]
+    await socket.say(None)
+    await socket.done
+
+
 async def test_a_message_sent_during_a_turn_waits() -> None:
     adapter = Played([event("turn_complete", response="1")], [event("turn_complete", response="2")])
     socket = await talk(adapter)
@@ -339,4 +417,4 @@ async def test_a_message_sent_during_a_turn_waits() -> None:
     assert [(await socket.hear())["data"]["response"] for _ in range(2)] == ["1", "2"]
     await socket.say(None)
     await socket.done
-    assert adapter.log == ["stop", "start", "a", "b"]
+    assert adapter.log == ["stop", "start", "a", "b", "stop"]

@@ -11,8 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from openenv.core.harness.adapter import HarnessError
-from openenv.core.harness.environment import HarnessAction, HarnessEnvironment
+from openenv.core.harness.environment import HarnessAction
 from openenv.core.harness.events import HarnessClientMessage, HarnessEvent, HarnessEventType, HarnessProtocolError
+from openenv.errors import Cancelled, ExecutionFailed, OpenEnvError
+from openenv.operation import Control, Result
 
 __all__ = ["harness_messages"]
 
@@ -20,36 +22,36 @@ log = logging.getLogger("openenv.core.harness")
 
 
 async def harness_messages(
-    environment: HarnessEnvironment,
+    reset: Callable[[], Awaitable[Result]],
+    turn: Callable[[HarnessAction, Control], Awaitable[Result]],
     receive: Callable[[], Awaitable[str | bytes | None]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
     *,
     session_id: str,
+    harness: str,
 ) -> None:
     """The conversation of the WebSocket ``/harness``, over any transport; it ends when the socket is to be closed.
 
     Resets the environment and says ``session_started``. Then each message of the client is a turn whose events are sent
-    as they come. A frame that is no message is answered with ``protocol_error`` and changes nothing. A turn that fails
-    is told by an ``error`` event, and ends the conversation. A client that goes away ends its turn.
+    as they come. A frame that is no message, and a turn that the server refuses to begin, are answered with
+    ``protocol_error`` and change nothing. A turn that fails is told by an ``error`` event, and ends the conversation. A
+    client that goes away ends its turn.
 
     Args:
-        environment: Of this socket's own session; closing it is the caller's.
+        reset: Resets the environment of this socket's own session; closing it is the caller's.
+        turn: Steps it with what the user says; the control gets the turn's events, and takes it back.
         receive: The client's next frame, or None when it has gone.
         send: Sends a frame. What it raises is raised here.
         session_id: What the client is told.
+        harness: The agent's name, which it is told too.
     """
-    try:
-        await environment.reset_async()
-    except Exception as error:  # an adapter is anybody's code
-        log.warning("the agent of session %s did not start", session_id, exc_info=True)
-        await send({"type": "error", "data": {"message": _told(error, "harness session failed"), "code": "SESSION_ERROR"}})
+    begun = await reset()
+    if begun.error is not None:
+        code = "SESSION_ERROR" if isinstance(begun.error, ExecutionFailed) else begun.error.code
+        told = _told(begun.error, "harness session failed")
+        await send({"type": "error", "data": {"message": told, "code": code}})
         return
-    name = environment.adapter.config.name
-    await send({"type": "session_started", "data": {"session_id": session_id, "harness": name}})
-
-    async def emit(event: HarnessEvent) -> None:
-        await send(event.model_dump(mode="json"))
-
+    await send({"type": "session_started", "data": {"session_id": session_id, "harness": harness}})
     coming: asyncio.Future[str | bytes | None] = asyncio.ensure_future(receive())
     try:
         while (frame := await coming) is not None:
@@ -58,31 +60,48 @@ async def harness_messages(
             if action is None:
                 await send(refusal)
                 continue
-            turn = asyncio.ensure_future(environment.turn(action, emit=emit))
-            try:
-                await _unless_gone(turn, coming)
-                if turn.cancelled():
-                    continue
-                seen = turn.result()
-            except Exception as error:  # the same
-                log.warning("a turn of session %s failed", session_id, exc_info=True)
-                await emit(_failure(_told(error, "harness turn failed")))
+            result = await _turn(turn, action, coming, send)
+            error = result.error
+            if isinstance(error, ExecutionFailed):
+                await send(_failure(_told(error, "harness turn failed")).model_dump(mode="json"))
                 return
-            finally:
-                await _ended(turn)
-            if seen.done and "error_type" in seen.metadata:
+            if error is not None and not isinstance(error, Cancelled):
+                await send(_refused(error.code, str(error)))
+            seen = result.observation
+            if seen is not None and result.done and "error_type" in seen.metadata:
                 return
     finally:
         await _ended(coming)
 
 
-async def _unless_gone(turn: asyncio.Future[Any], coming: asyncio.Future[str | bytes | None]) -> None:
-    """Wait for the turn; cancel it if the client goes away meanwhile."""
-    await asyncio.wait([turn, coming], return_when=asyncio.FIRST_COMPLETED)
-    if not turn.done() and (coming.exception() is not None or coming.result() is None):
-        log.info("the client of a running turn has gone")
-        turn.cancel()
-    await asyncio.wait([turn])
+async def _turn(
+    turn: Callable[[HarnessAction, Control], Awaitable[Result]],
+    action: HarnessAction,
+    coming: asyncio.Future[Any],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> Result:
+    """Do a turn and send its events; take it back if the client goes away meanwhile."""
+
+    async def emit(event: HarnessEvent) -> None:
+        try:
+            await send(event.model_dump(mode="json"))
+        except (OSError, RuntimeError):
+            log.info("the client of a running turn hears no more")
+            control.cancel()
+
+    control = Control(on_event=emit)
+    running = asyncio.ensure_future(turn(action, control))
+    try:
+        await asyncio.wait([running, coming], return_when=asyncio.FIRST_COMPLETED)
+        if not running.done() and (coming.exception() is not None or coming.result() is None):
+            log.info("the client of a running turn has gone")
+            control.cancel()
+        await asyncio.wait([running])
+    finally:
+        if not running.done():
+            control.cancel()
+            await asyncio.wait([running])
+    return running.result()
 
 
 async def _ended(work: asyncio.Future[Any]) -> None:
@@ -116,6 +135,8 @@ def _failure(message: str) -> HarnessEvent:
     return HarnessEvent(type=HarnessEventType.ERROR, data={"message": message, "recoverable": False})
 
 
-def _told(error: Exception, otherwise: str) -> str:
-    """What the client may read: what the adapter says on purpose, and of an accident only that it happened."""
-    return str(error) if isinstance(error, HarnessError) else otherwise
+def _told(error: OpenEnvError, otherwise: str) -> str:
+    """What the client may read: what the adapter or the server says on purpose, and of an accident only that it happened."""
+    if not isinstance(error, ExecutionFailed):
+        return str(error)
+    return str(error.__cause__) if isinstance(error.__cause__, HarnessError) else otherwise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 from openenv.core.env_server.mcp_environment import MCPEnvironment
@@ -71,6 +71,8 @@ class HarnessEnvironment(MCPEnvironment):
         self._episode_active = False
         self._bridge: HarnessMCPBridge | None = None
         self._closed = False
+        self.listener: Emit | None = None
+        """Gets the events of turns that are given no other ``emit``; set for the duration of a step by who serves it."""
 
     @property
     def state(self) -> State:
@@ -133,9 +135,13 @@ class HarnessEnvironment(MCPEnvironment):
         """
         if not self._episode_active:
             raise HarnessNotRunningError("No active episode; call reset() before step()")
+        emit = self.listener if emit is None else emit
         limit = self.adapter.config.session_timeout_s if timeout_s is None else timeout_s
         try:
-            response = await asyncio.wait_for(self._ask(action.message, emit), limit)
+            if limit <= 0:
+                raise TimeoutError
+            async with asyncio.timeout(limit):  # in this task: a SystemExit in one of its own would end the event loop
+                response = await self._ask(action.message, emit)
             events = events_to_metadata(response.events)
         except (TimeoutError, HarnessTurnTimeoutError) as error:
             return await self._failed_turn(str(error) or f"harness turn exceeded {limit} seconds", "turn_timeout", emit)
@@ -225,7 +231,9 @@ class HarnessEnvironment(MCPEnvironment):
         """The same where another failure is what the caller is to hear of."""
         try:
             await self._stop()
-        except Exception:  # an adapter is anybody's code
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # an adapter is anybody's code
             log.exception("the agent %s could not be stopped", self.adapter.config.name)
 
 
@@ -239,7 +247,14 @@ def _said(action: Action) -> HarnessAction:
 
 async def _to_its_end(work: Coroutine[Any, Any, _ResultT]) -> _ResultT:
     """Wait for what must not be left half done, however often the caller is cancelled; then let the caller be cancelled."""
-    task = asyncio.ensure_future(work)
+
+    async def outcome() -> tuple[_ResultT | None, BaseException | None]:
+        try:
+            return await work, None
+        except BaseException as error:  # noqa: BLE001 - raised below: in a task, a SystemExit would end the event loop
+            return None, error
+
+    task = asyncio.ensure_future(outcome())
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
@@ -248,4 +263,7 @@ async def _to_its_end(work: Coroutine[Any, Any, _ResultT]) -> _ResultT:
             cancelled = error
     if cancelled is not None:
         raise cancelled
-    return task.result()
+    result, raised = task.result()
+    if raised is not None:
+        raise raised
+    return cast("_ResultT", result)

@@ -1,4 +1,7 @@
-"""``WS /harness``: a socket whose session's environment is an agent that one talks to (OpenEnv 0.10's RFC 005)."""
+"""``WS /harness``: a socket whose session's environment is an agent that one talks to (OpenEnv 0.10's RFC 005).
+
+Its reset and its turns are operations like any other: they go through the pipeline to the world's mailbox.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 from openenv.core.harness.conversation import harness_messages
 from openenv.errors import Forbidden, OpenEnvError
-from openenv.operation import REQUIRED_SCOPE, Connection, RequestContext
+from openenv.operation import REQUIRED_SCOPE, Connection, Operation, RequestContext, Result
 from openenv.protocol import OpenEnvCodec
 from openenv.protocol.json import dump
 from openenv.runtime import Session
@@ -23,10 +26,11 @@ class HarnessSocket(SessionSocket):
     transport = "harness"
 
     async def seat(self, connection: Connection, context: RequestContext) -> tuple[Session, bool]:
-        """As every socket's; turns pass by the pipeline, so that their scope is asked for here."""
-        scope = REQUIRED_SCOPE["step"]
-        if scope not in connection.principal.scopes:
-            raise Forbidden(f"a conversation needs the scope {scope!r}", hint="Ask the operator for a token that has it.")
+        """As every socket's; nobody gets an agent who may not talk to it."""
+        for operation in ("step", "reset"):
+            scope = REQUIRED_SCOPE[operation]
+            if scope not in connection.principal.scopes:
+                raise Forbidden(f"a conversation needs the scope {scope!r}", hint="Ask the operator for a token that has it.")
         return await super().seat(connection, context)
 
     async def converse(self, conversation: Conversation, scope: Any, receive: Any, send: Any) -> None:
@@ -57,12 +61,28 @@ class HarnessSocket(SessionSocket):
             frame: str | bytes = message["bytes"] if message.get("text") is None else message["text"]
             return frame
 
+        async def run(operation: Operation) -> Result:
+            core = self.core
+            operation.session = session.id
+            core.replying += 1
+            try:
+                return await core.pipeline.run(core.operation(operation, conversation.connection, conversation.context))
+            finally:
+                core.replying -= 1
+
         async def outgoing(message: dict[str, Any]) -> None:
             await send({"type": "websocket.send", "text": dump(message).decode()})
 
         session.on_end = ended
         try:
-            await harness_messages(guest.inner, incoming, outgoing, session_id=session.id)
+            await harness_messages(
+                lambda: run(Operation("reset")),
+                lambda action, control: run(Operation("step", action, control=control)),
+                incoming,
+                outgoing,
+                session_id=session.id,
+                harness=guest.inner.adapter.config.name,
+            )
             await send({"type": "websocket.close", "code": 1000})
         except (OSError, RuntimeError):
             return  # the client went away while it was told something
