@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +19,7 @@ from openenv.core.env_server.guest import LoopGuest
 from openenv.core.env_server.http_server import create_fastapi_app
 from openenv.core.env_server.serialization import deserialize_action_with_preprocessing, serialize_observation
 from openenv.core.env_server.types import Action, EnvironmentMetadata, Observation
+from openenv.core.env_server.web_pages import OpenPages
 from openenv.errors import ExecutionFailed, Forbidden, OpenEnvError, ValidationFailed
 from openenv.operation import Connection, Operation, OpName
 from openenv.protocol.json import dump, loads, parse
@@ -73,6 +74,8 @@ class WebInterfaceManager:
     """
 
     MAX_ACTION_LOGS = 1000
+    LONGEST_LOGS = 1024 * 1024
+    """Characters of action logs that a page is sent: the newest ones, and at least one."""
 
     def __init__(
         self,
@@ -88,18 +91,16 @@ class WebInterfaceManager:
         self.metadata = metadata or load_environment_metadata(self.env)
         self.episode_state = EpisodeState(step_count=0)
         self.connected_clients: list[WebSocket] = []
+        self.pages = OpenPages(self.connected_clients, self._update)
         self._turn = asyncio.Lock()
 
     async def connect_websocket(self, websocket: WebSocket) -> None:
         """A page that wants to be told."""
-        await websocket.accept()
-        self.connected_clients.append(websocket)
-        await self._send_state_update()
+        await self.pages.open(websocket)
 
     async def disconnect_websocket(self, websocket: WebSocket) -> None:
         """It has gone."""
-        if websocket in self.connected_clients:
-            self.connected_clients.remove(websocket)
+        self.pages.leave(websocket)
 
     async def reset_environment(self, reset_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
         """Begin an episode; the answer is a ``/ws`` frame's ``data``."""
@@ -107,7 +108,7 @@ class WebInterfaceManager:
             seen = _as_sent(await self._guest.reset(**(reset_kwargs or {})))
             self._note(seen, is_reset=True)
             self.episode_state.action_logs = []
-        await self._send_state_update()
+        self.pages.changed()
         return seen
 
     async def step_environment(self, action_data: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class WebInterfaceManager:
                 step_count=self.episode_state.step_count,
             )
             self.episode_state.action_logs = [*self.episode_state.action_logs, entry][-self.MAX_ACTION_LOGS :]
-        await self._send_state_update()
+        self.pages.changed()
         return seen
 
     def get_state(self) -> dict[str, Any]:
@@ -137,6 +138,7 @@ class WebInterfaceManager:
 
     async def close(self) -> None:
         """Close the environment, after the call that is running."""
+        self.pages.end()
         async with self._turn:
             await self._guest.close()
 
@@ -147,13 +149,19 @@ class WebInterfaceManager:
         self.episode_state.current_observation = seen["observation"]
         self.episode_state.is_reset = is_reset
 
-    async def _send_state_update(self) -> None:
-        update = {"type": "state_update", "episode_state": self.episode_state.model_dump(mode="json")}
-        for page in list(self.connected_clients):
-            try:
-                await page.send_json(update)
-            except (RuntimeError, WebSocketDisconnect):
-                await self.disconnect_websocket(page)
+    def _update(self) -> str:
+        """What a page is sent: how things stand now."""
+        known = self.episode_state.model_dump_json(exclude={"action_logs"})
+        logs: list[str] = []
+        size = 0
+        for entry in reversed(self.episode_state.action_logs):
+            text = entry.model_dump_json()
+            size += len(text)
+            if logs and size > self.LONGEST_LOGS:
+                break
+            logs.append(text)
+        shown = f'{known[:-1]},"action_logs":[{",".join(reversed(logs))}]}}'
+        return f'{{"type":"state_update","episode_state":{shown}}}'
 
 
 def _as_sent(observation: Observation) -> dict[str, Any]:
@@ -268,11 +276,7 @@ class WebRoutes:
             return
         manager = await self.manager()
         await manager.connect_websocket(websocket)
-        try:
-            while True:
-                await websocket.receive_text()
-        except WebSocketDisconnect:
-            await manager.disconnect_websocket(websocket)
+        await manager.pages.watch(websocket)
 
     def _admit(self, request: Request, op: OpName) -> None:
         self._check(self._core.connection("http", request.scope), op)
