@@ -178,6 +178,10 @@ class AsyncEnvironment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
     async def step(self, action: ActionT, *args: Any, **kwargs: Any) -> ObservationT:
         """As `Environment.step`."""
 
+    async def read_state(self) -> StateT:
+        """`state`, as the server asks for it. Override it where telling it takes waiting."""
+        return self.state
+
     async def close(self) -> None:
         """As `Environment.close`."""
         return

@@ -33,7 +33,7 @@ from openenv.tools import ToolEnvironment, ToolProvider
 from openenv.types import Action, Observation, WireObservation
 from openenv.verifiers import Evidence, VerifierSpec
 
-__all__ = ["Deferred", "Play", "drive"]
+__all__ = ["Deferred", "Play", "drive", "is_stopped"]
 
 log = logging.getLogger("openenv.runtime")
 
@@ -68,6 +68,8 @@ class Play:
         self.scenario: Scenario | None = None
         self.episode = Episode()
         self.initial: bytes | None = None
+        self._state_read: Any = None
+        """An asynchronous environment's state, read before the answer that is to carry it."""
         self.last = Result()
         """The last reset's or step's result, for dialects that repeat it."""
         self.sequence = 0
@@ -150,7 +152,7 @@ class Play:
 
     async def _reset(self, operation: Operation) -> Result:
         await self._begin(dict(operation.arguments or {}), operation)
-        return self._answer(self.last, operation)
+        return await self._answered(self.last, operation)
 
     async def _begin(self, arguments: dict[str, Any], operation: Operation) -> None:
         """A new episode, with the loaded scenario's seed and setup where there is one."""
@@ -245,6 +247,7 @@ class Play:
         except BaseException as error:
             self._note_failure(error)
             raise
+        await self._read_ahead(operation)
         return self._acted(action, observation, operation)
 
     def _step_arguments(self, operation: Operation) -> dict[str, Any]:
@@ -334,14 +337,27 @@ class Play:
         return Deferred(job)
 
     async def _state(self, operation: Operation) -> Result:
-        return self._answer(Result(value=self.environment.state), operation)
+        return await self._answered(Result(value=await self._read_state()), operation)
+
+    async def _read_state(self) -> Any:
+        environment = self.environment
+        return await environment.read_state() if isinstance(environment, AsyncEnvironment) else environment.state
+
+    async def _answered(self, result: Result, operation: Operation) -> Result:
+        """`_answer`, where there may be waiting for the state."""
+        await self._read_ahead(operation)
+        return self._answer(result, operation)
+
+    async def _read_ahead(self, operation: Operation) -> None:
+        if self._waits and "state" in operation.include:
+            self._state_read = await self._read_state()
 
     def _answer(self, result: Result, operation: Operation) -> Result:
         """Add what the reply is to carry beside the result."""
         include = operation.include
         if include:
             if "state" in include:
-                result.state = self.environment.state
+                result.state = self._state_read if self._waits else self.environment.state
             if "observation" in include:
                 result.observation, result.reward, result.done = self.last.observation, self.last.reward, self.last.done
         return result
@@ -354,7 +370,7 @@ class Play:
         except BaseException:
             self.scenario = previous
             raise
-        return self._answer(self.last, operation)
+        return await self._answered(self.last, operation)
 
     async def _verify(self, operation: Operation) -> Result | Deferred:
         response: str | None

@@ -71,8 +71,7 @@ class Guest:
     @property
     def state(self) -> Any:
         """The instance's own."""
-        with _OwnErrors():
-            return self.inner.state
+        return _state_of(self)
 
     def question(self, name: str) -> Callable[..., Any] | None:
         """The instance's answer to a question about itself or its tasks."""
@@ -159,6 +158,18 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
             return super().state
         return self._thread.submit(lambda: super(LoopGuest, self).state).result()
 
+    async def read_state(self) -> Any:
+        """The instance's own, on the thread where it was made: it may block, and what it reads may belong to that thread.
+
+        What was made on the event loop may not be read elsewhere, so where that fails it is read there, as 0.10 does.
+        """
+        read = functools.partial(_state_of, self)
+        try:
+            return await self._off_the_loop(read)()
+        except (Exception, SystemExit):  # noqa: BLE001 - what it raises here is raised again there
+            outcome = read()
+            return await outcome if inspect.isawaitable(outcome) else outcome
+
     async def reset(self, /, **kwargs: Any) -> Any:
         """The instance's reset, the asynchronous one where it has its own."""
         await self._connect()
@@ -244,6 +255,11 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
             return await outcome if inspect.isawaitable(outcome) else outcome
 
         return call
+
+
+def _state_of(guest: Guest) -> Any:
+    with _OwnErrors():
+        return guest.inner.state
 
 
 def guest_type(factory: Callable[[], Any], inner_type: type, *, mode: str, steps_list_tools: bool) -> type[Any]:
