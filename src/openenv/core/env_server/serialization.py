@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from typing import Any
 
 from openenv.core.env_server.types import Action, Observation
+from openenv.protocol.json import loads
 from openenv.types import CallToolAction, ListToolsAction, tool_actions
 
 __all__ = ["action_type_for", "deserialize_action", "deserialize_action_with_preprocessing", "serialize_observation"]
@@ -61,8 +61,8 @@ def _object_in(text: str) -> Any:
     if not text.strip():
         return {}
     try:
-        return json.loads(text)
-    except ValueError:
+        return loads(text)
+    except (ValueError, RecursionError):
         return text
 
 
@@ -79,7 +79,9 @@ def _tokens(given: str | list[Any]) -> Any:
 def _numbers_in(text: str) -> list[Any]:
     """A JSON array, or numbers with commas between them."""
     try:
-        found = json.loads(text)
+        found = loads(text)
+    except RecursionError:
+        return []
     except ValueError:
         return [int(part) for part in text.split(",") if re.fullmatch(r"\s*[0-9]{1,18}\s*", part)]
     return found if isinstance(found, list) else []

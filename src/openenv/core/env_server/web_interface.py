@@ -19,10 +19,12 @@ from openenv.core.env_server.guest import LoopGuest
 from openenv.core.env_server.http_server import create_fastapi_app
 from openenv.core.env_server.serialization import deserialize_action_with_preprocessing, serialize_observation
 from openenv.core.env_server.types import Action, EnvironmentMetadata, Observation
+from openenv.core.env_server.web_errors import making, typed
 from openenv.core.env_server.web_pages import OpenPages
 from openenv.errors import ExecutionFailed, Forbidden, OpenEnvError, ValidationFailed
 from openenv.operation import Connection, Operation, OpName
 from openenv.protocol.json import dump, loads, parse
+from openenv.runtime.play import text_of
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON, read_body
 from openenv.server.probes import schema_of
@@ -207,8 +209,9 @@ class WebRoutes:
         """The one environment of the page."""
         async with self._making:
             if self._manager is None:
-                guest = await asyncio.to_thread(self._guest_type)
-                metadata = load_environment_metadata(guest.inner, self._core.specification.name)
+                with making():
+                    guest = await asyncio.to_thread(self._guest_type)
+                    metadata = load_environment_metadata(guest.inner, self._core.specification.name)
                 self._manager = WebInterfaceManager(guest, self._action_cls, self._observation_cls, metadata)
             return self._manager
 
@@ -243,28 +246,30 @@ class WebRoutes:
         """Where the page's episode stands."""
         self._admit(request, "state")
         manager = await self.manager()
-        try:
-            return Response(dump(manager.get_state()), media_type=JSON)
-        except RuntimeError as error:
-            return Response(dump({"detail": str(error)}), status_code=409, media_type=JSON)
+        with typed("state"):
+            try:
+                return Response(dump(manager.get_state()), media_type=JSON)
+            except RuntimeError as error:
+                return Response(dump({"detail": text_of(error)}), status_code=409, media_type=JSON)
 
     async def reset(self, request: Request) -> Response:
         """Begin the page's next episode."""
         self._admit(request, "reset")
         body = await _object(request)
-        return Response(dump(await (await self.manager()).reset_environment(body)), media_type=JSON)
+        manager = await self.manager()
+        with typed("reset"):
+            return Response(dump(await manager.reset_environment(body)), media_type=JSON)
 
     async def step(self, request: Request) -> Response:
-        """Do one action: ``{"action": {…}}``, or ``{"message": text}`` for actions that are one."""
+        """Do one action: ``{"action": {…}}``, or ``{"message": text}`` for actions that are one; a message comes first."""
         self._admit(request, "step")
         body = await _object(request)
-        action = body.get("action", {"message": body["message"]} if "message" in body else None)
+        action = {"message": body["message"]} if "message" in body else body.get("action", {})
         if not isinstance(action, dict):
-            raise ValidationFailed("the body has no 'action' object", field="action", example={"action": {}})
-        try:
-            return Response(dump(await (await self.manager()).step_environment(action)), media_type=JSON)
-        except ValueError as error:
-            raise ExecutionFailed(f"the action was not taken: {error}") from error
+            raise ValidationFailed("the action is no object", field="action", example={"action": {}})
+        manager = await self.manager()
+        with typed("the action was not taken"):
+            return Response(dump(await manager.step_environment(action)), media_type=JSON)
 
     async def updates(self, websocket: WebSocket) -> None:
         """Tells a page of every change, for as long as it is open."""
