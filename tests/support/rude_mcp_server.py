@@ -48,7 +48,7 @@ def shake(kind: str) -> Iterator[Any]:
     for request in requests():
         method = request["method"]
         if method == "initialize" and kind != "modern":
-            answer(request, OLD)
+            answer(request, OLD | {"serverInfo": {"name": "n" * 5000, "version": "v" * 5000}} if kind == "boastful" else OLD)
         elif method == "tools/list" and kind not in ("endless", "wide", "twins", "wrong", "modern"):
             answer(request, {"tools": [TOOL]})
         elif "id" in request:
@@ -101,6 +101,8 @@ def chatter(request: Any) -> None:
 def talkative(request: Any) -> None:
     """Logs on standard output, much on standard error, odd progress; and an answer after all."""
     say("I am about to answer.")
+    say({"level": "info", "msg": 'a line of a structured log that quotes {"jsonrpc": "2.0"}'})
+    say("{not even this}")
     sys.stderr.write("e" * 5_000_000)
     sys.stderr.flush()
     token = request["params"].get("_meta", {}).get("progressToken")
@@ -138,6 +140,10 @@ def wrong(request: Any) -> None:
     """A tool whose schema is none."""
     if request["method"] == "tools/list":
         answer(request, {"tools": [TOOL | {"inputSchema": {"type": "object", "required": "yes"}}]})
+
+
+def boastful(request: Any) -> None:
+    """A server with a very long name."""
 
 
 def asking(request: Any) -> None:

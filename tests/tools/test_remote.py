@@ -520,3 +520,25 @@ def test_a_target_is_a_url_or_a_command_line() -> None:
             McpServer.of(target)
     with pytest.raises(ConfigurationError, match="which MCP server"):
         McpServerEnvironment()
+
+
+async def test_a_stream_of_changes_that_breaks_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ValueError("the SDK broke")
+
+    monkeypatch.setattr("openenv.tools._mcp_session.listen", broken)
+    async with playing(rude("modern")) as player:
+        await player.ok("reset")
+        await until(lambda: "can tell of no changes any more" in caplog.text)
+        assert "the SDK broke" in caplog.text
+        assert len((await player.ok("list_tools")).value) > 0
+
+
+async def test_what_a_server_calls_itself_is_bounded() -> None:
+    async with playing(rude("boastful")) as player:
+        notes = (await player.ok("reset")).observation.metadata  # type: ignore[union-attr]
+        assert (len(notes["server"]), len(notes["version"])) == (200, 200)
+        state = await player.state()
+        assert (len(state["server"]), len(state["server_version"])) == (200, 200)

@@ -112,8 +112,8 @@ class _Process:
                     return
 
     async def _pass_on(self, line: bytes, to_session: MemoryObjectSendStream[Incoming]) -> bool:
-        """Whether to go on after this line. Lines that are no JSON are some servers' way to log: they are left out."""
-        if not line.lstrip().startswith(b"{"):
+        """Whether to go on after this line. Lines that are no JSON-RPC are some servers' way to log: they are left out."""
+        if not line.lstrip().startswith(b"{") or b'"jsonrpc"' not in line:
             return self._bearable()
         try:
             message = jsonrpc_message_adapter.validate_json(line, by_name=False)

@@ -47,6 +47,8 @@ MAX_PAGES: Final = 100
 MAX_TOOLS: Final = 2000
 LONGEST_TEXT: Final = 4000
 """Characters of a server's words in an error, a notice or a log line."""
+LONGEST_NAME: Final = 200
+"""Characters of what a server calls itself, and of its version."""
 READ_S: Final = 300.0
 """How long a stream at a URL may be silent, where nobody waits for an answer."""
 CLOSE_S: Final = 10.0
@@ -112,8 +114,11 @@ class McpSession:
 
     @property
     def info(self) -> Implementation | None:
-        """What the server calls itself."""
-        return self._session.server_info if self._session is not None else None
+        """What the server calls itself, in few words."""
+        told = self._session.server_info if self._session is not None else None
+        if told is None:
+            return None
+        return Implementation(name=told.name[:LONGEST_NAME], version=told.version[:LONGEST_NAME])
 
     @property
     def protocol_version(self) -> str | None:
@@ -265,6 +270,8 @@ class McpSession:
                     self._changed()
         except (MCPError, SubscriptionLost) as error:
             log.debug("the MCP server %s tells of no changes: %s", self.server.shown, error)
+        except Exception:  # the SDK and the server between us may raise anything: the tools can be called all the same
+            log.warning("the MCP server %s can tell of no changes any more", self.server.shown, exc_info=True)
 
     async def _heard(self, message: Any) -> None:
         if isinstance(message, ToolListChangedNotification):
