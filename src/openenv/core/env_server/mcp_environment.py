@@ -22,6 +22,7 @@ from openenv.core.env_server.mcp_types import (
     ToolError,
     ToolErrorType,
 )
+from openenv.core.env_server.tool_guard import guard_tools
 from openenv.core.env_server.tool_results import listing_of, result_of
 from openenv.core.env_server.types import Action, Observation
 from openenv.errors import ExecutionFailed
@@ -32,6 +33,8 @@ __all__ = ["RESERVED_TOOL_NAMES", "VALID_MODES", "MCPEnvironment", "get_server_t
 log = logging.getLogger("openenv.core")
 
 VALID_MODES: Final = frozenset({"production", "simulation"})
+CONNECTION_CLOSED: Final = "Connection closed"
+"""What FastMCP's client says of every call once its connection has ended."""
 DEFAULT_TIMEOUT_S: Final = 30.0
 """For a tool called by a step that says nothing else."""
 
@@ -52,6 +55,7 @@ class MCPEnvironment(Environment[Any, Any, Any]):
         super().__init__(transform=transform)
         client_type = _client_type()
         self._validate_tool_names(mcp_server)
+        guard_tools(mcp_server)
         self.mcp_server: Any = mcp_server
         self.mcp_client: Any = client_type(mcp_server)
         self._mode: str | None = None
@@ -59,6 +63,8 @@ class MCPEnvironment(Environment[Any, Any, Any]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session = AsyncExitStack()
         self._connected = False
+        self._lost = False
+        """Whether a call was told that the connection to the server has ended."""
 
     # What an author writes and calls.
 
@@ -142,7 +148,12 @@ class MCPEnvironment(Environment[Any, Any, Any]):
     # What the engine calls.
 
     async def connect(self) -> None:
-        """Connect to the server until `disconnect`, so that calls need not. Called on the loop that steps run on."""
+        """Connect to the server until `disconnect`, so that calls need not; anew where the connection was lost.
+
+        Called on the loop that steps run on.
+        """
+        if self._lost:
+            await self._let_go()
         if not self._connected:
             self._loop = asyncio.get_running_loop()
             await self._session.enter_async_context(self.mcp_session())
@@ -152,6 +163,16 @@ class MCPEnvironment(Environment[Any, Any, Any]):
         """End what `connect` began."""
         self._connected = False
         await self._session.aclose()
+
+    async def _let_go(self) -> None:
+        """Give up a connection that has ended, and the client that had it."""
+        try:
+            await self.disconnect()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # what broke it may be raised here again, and is anybody's
+            log.warning("the connection to the tools of %s had ended", type(self).__name__, exc_info=True)
+        self._session, self.mcp_client, self._lost = AsyncExitStack(), _client_type()(self._require_mcp_server()), False
 
     def set_mode(self, mode: str) -> None:
         """The server's mode: its tools are served from now on."""
@@ -215,6 +236,7 @@ class MCPEnvironment(Environment[Any, Any, Any]):
             return _failed(name, ToolErrorType.TIMEOUT, f"Tool '{name}' timed out after {limit} seconds")
         except Exception as error:
             log.debug("tool %r failed", name, exc_info=True)
+            self._lost = self._lost or str(error) == CONNECTION_CLOSED
             return _failed(name, _kind_of(str(error)), str(error))
         return CallToolObservation(tool_name=name, result=result)
 
