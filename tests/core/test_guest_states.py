@@ -115,7 +115,10 @@ def fastmcp_kind() -> Any:
         def _step_impl(self, action: Action, timeout_s: float | None = None, **kwargs: Any) -> Observation:
             return Observation()
 
-        state = Half.state
+        @property
+        def state(self) -> Told:
+            (text,) = self.database.execute("select 'read'").fetchone()
+            return Told(text=text, thread=threading.get_ident())
 
     return Tools
 

@@ -82,6 +82,7 @@ async def test_it_ends_after_an_interrupt_too(serve: Servers, notes: Path, app: 
     waiting = await hung(server, notes, stateless=True)
     await ends(server, signal.SIGINT)
     await waiting
+    assert "ended without its shutdown" not in server.log(), "no thread of ours holds the process up"
 
 
 @pytest.mark.timeout(90)

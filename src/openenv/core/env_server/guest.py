@@ -11,13 +11,13 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 from openenv.core.env_server.interfaces import Environment as CoreEnvironment
 from openenv.core.env_server.interfaces import TaskProvider
 from openenv.core.env_server.mcp_environment import MCPEnvironment
 from openenv.core.env_server.mcp_types import CallToolObservation, ListToolsObservation, ToolErrorType
+from openenv.core.env_server.own_thread import OwnThread
 from openenv.environment import AsyncEnvironment, Environment
 from openenv.errors import (
     ConfigurationError,
@@ -136,11 +136,11 @@ class ThreadGuest(Guest, Environment[Any, Any, Any]):
 class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
     """A guest with asynchronous methods: those run on the event loop, the others on one thread of the session's own."""
 
-    thread_of_all: ClassVar[ThreadPoolExecutor | None] = None
+    thread_of_all: ClassVar[OwnThread | None] = None
     """The thread of every session, where the author's class asks for one; it lasts as long as the process."""
 
     def __init__(self) -> None:
-        self._thread = self.thread_of_all or _one_thread()
+        self._thread = self.thread_of_all or OwnThread()
         try:
             self.adopt(self._thread.submit(self.made).result())
         except BaseException:
@@ -272,7 +272,7 @@ def guest_type(factory: Callable[[], Any], inner_type: type, *, mode: str, steps
         base = _mcp_guest(inner_type)
     known = {"factory": (factory,), "mode": mode, "steps_list_tools": steps_list_tools, "__doc__": inner_type.__doc__}
     if getattr(inner_type, "REQUIRES_SINGLE_THREAD_EXECUTOR", False):
-        known["thread_of_all"] = _one_thread()
+        known["thread_of_all"] = OwnThread()
     return type(inner_type.__name__, (base,), known)
 
 
@@ -281,10 +281,6 @@ def _mcp_guest(inner_type: type) -> type[Guest]:
     from openenv.core.harness.guest import HarnessGuest
 
     return HarnessGuest if issubclass(inner_type, HarnessEnvironment) else LoopGuest
-
-
-def _one_thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="openenv-guest")
 
 
 def taken(method: Callable[..., Any], arguments: Mapping[str, Any], *, given: int = 0) -> dict[str, Any]:
