@@ -33,7 +33,7 @@ from openenv.tools import ToolEnvironment, ToolProvider
 from openenv.types import Action, Observation, WireObservation
 from openenv.verifiers import Evidence, VerifierSpec
 
-__all__ = ["Deferred", "Play", "drive", "is_stopped"]
+__all__ = ["Deferred", "Play", "drive", "is_stopped", "text_of"]
 
 log = logging.getLogger("openenv.runtime")
 
