@@ -42,6 +42,7 @@ class Threads(Environment[Say, Observation, State]):
 
     @property
     def state(self) -> State:
+        self.note("state")
         return State(step_count=0)
 
     def close(self) -> None:
@@ -60,8 +61,9 @@ def page() -> Iterator[TestClient]:
 def test_one_thread_from_factory_to_close(page: TestClient) -> None:
     assert page.post("/web/reset").status_code == 200
     assert page.post("/web/step", json={"action": {"word": "hi"}}).json()["metadata"] == {"heard": "hi"}
+    assert page.get("/web/state").status_code == 200
     page.__exit__(None, None, None)
-    assert sorted(Threads.seen) == ["close", "factory", "reset", "step"]
+    assert sorted(Threads.seen) == ["close", "factory", "reset", "state", "step"]
     assert len(set.union(*Threads.seen.values())) == 1
 
 

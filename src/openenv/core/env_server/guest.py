@@ -148,15 +148,6 @@ class LoopGuest(Guest, AsyncEnvironment[Any, Any, Any]):
             raise
         self._reset = self._way_of("reset")
         self._step = self._way_of("step")
-        verbs = (self._method("reset"), self._method("step"))
-        self._all_on_thread = self.thread_of_all is None and not any(map(inspect.iscoroutinefunction, verbs))
-
-    @property
-    def state(self) -> Any:
-        """The instance's own, on the thread where everything else is: what it reads may belong to that thread."""
-        if not self._all_on_thread:
-            return super().state
-        return self._thread.submit(lambda: super(LoopGuest, self).state).result()
 
     async def read_state(self) -> Any:
         """The instance's own, on the thread where it was made: it may block, and what it reads may belong to that thread.

@@ -108,7 +108,7 @@ class WebInterfaceManager:
         """Begin an episode; the answer is a ``/ws`` frame's ``data``."""
         async with self._turn:
             seen = _as_sent(await self._guest.reset(**(reset_kwargs or {})))
-            self._note(seen, is_reset=True)
+            await self._note(seen, is_reset=True)
             self.episode_state.action_logs = []
         self.pages.changed()
         return seen
@@ -118,7 +118,7 @@ class WebInterfaceManager:
         action = deserialize_action_with_preprocessing(action_data, self.action_cls)
         async with self._turn:
             seen = _as_sent(await self._guest.step(action))
-            self._note(seen, is_reset=False)
+            await self._note(seen, is_reset=False)
             reward = seen["reward"]
             entry = ActionLog(
                 timestamp=datetime.now(UTC).isoformat(),
@@ -133,10 +133,12 @@ class WebInterfaceManager:
         return seen
 
     def get_state(self) -> dict[str, Any]:
-        """The environment's own state."""
-        state = self._guest.state
-        shown: dict[str, Any] = state.model_dump() if isinstance(state, BaseModel) else dict(state)
-        return shown
+        """The environment's own state, read on the caller's thread."""
+        return _shown(self._guest.state)
+
+    async def read_state(self) -> dict[str, Any]:
+        """The environment's own state, read where it lives: it may block."""
+        return _shown(await self._guest.read_state())
 
     async def close(self) -> None:
         """Close the environment, after the call that is running."""
@@ -144,8 +146,8 @@ class WebInterfaceManager:
         async with self._turn:
             await self._guest.close()
 
-    def _note(self, seen: dict[str, Any], *, is_reset: bool) -> None:
-        state = self.get_state()
+    async def _note(self, seen: dict[str, Any], *, is_reset: bool) -> None:
+        state = await self.read_state()
         self.episode_state.episode_id = state.get("episode_id")
         self.episode_state.step_count = state.get("step_count", 0)
         self.episode_state.current_observation = seen["observation"]
@@ -164,6 +166,11 @@ class WebInterfaceManager:
             logs.append(text)
         shown = f'{known[:-1]},"action_logs":[{",".join(reversed(logs))}]}}'
         return f'{{"type":"state_update","episode_state":{shown}}}'
+
+
+def _shown(state: Any) -> dict[str, Any]:
+    shown: dict[str, Any] = state.model_dump() if isinstance(state, BaseModel) else dict(state)
+    return shown
 
 
 def _as_sent(observation: Observation) -> dict[str, Any]:
@@ -248,7 +255,7 @@ class WebRoutes:
         manager = await self.manager()
         with typed("state"):
             try:
-                return Response(dump(manager.get_state()), media_type=JSON)
+                return Response(dump(await manager.read_state()), media_type=JSON)
             except RuntimeError as error:
                 return Response(dump({"detail": text_of(error)}), status_code=409, media_type=JSON)
 
