@@ -1,14 +1,11 @@
-"""Standard MCP over HTTP, message by message, on real servers."""
+"""Standard MCP over HTTP with a handshake, message by message, on real servers; and which protocol a request speaks."""
 
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,45 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.mcp_wire import ACCEPT, MODERN, VERSION, Peer, answer_of, events, modern
+from tests.support.mcp_wire import ACCEPT, MODERN, VERSION, Peer, answer_of, events, modern, until
 from tests.support.processes import ROOT, Server, Servers
 
 TOYS = "tests.support.mcp_toys"
-
-
-@pytest.fixture(scope="module")
-def bench(module_serve: Servers) -> Server:
-    return module_serve(f"{TOYS}:bench_app", cwd=ROOT)
-
-
-@pytest.fixture(scope="module")
-def growing(module_serve: Servers) -> Server:
-    return module_serve(f"{TOYS}:growing_app", cwd=ROOT)
-
-
-@pytest.fixture(scope="module")
-def named(module_serve: Servers) -> Server:
-    return module_serve(f"{TOYS}:named_app", cwd=ROOT)
-
-
-@pytest.fixture
-def http(bench: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=bench.url, timeout=15) as client:
-        yield client
-
-
-@pytest.fixture
-def peer(http: httpx.Client) -> Peer:
-    made = Peer(http)
-    assert made.initialize().status == 200
-    return made
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Wait for what comes by itself; the test's own timeout bounds it."""
-    while not (found := condition()):
-        time.sleep(0.02)
-    return found
 
 
 # Which protocol a request speaks.
@@ -389,203 +351,6 @@ def test_clients_of_one_session_are_bounded(http: httpx.Client) -> None:
     session = http.post("/sessions").json()["session_id"]
     peers = [Peer(http, headers={"X-Session-ID": session}) for _ in range(17)]
     assert [peer.initialize().status for peer in peers] == [200] * 16 + [503]
-
-
-def test_a_session_that_ends_takes_its_client_along(http: httpx.Client, peer: Peer) -> None:
-    with peer.http.stream("GET", "/mcp", headers={**ACCEPT, **peer.headers}) as stream:
-        assert stream.status_code == 200
-        assert http.delete(f"/sessions/{peer.session}").json()["closed"] is True
-        assert list(events(stream.iter_lines())) == []
-    assert peer.call("look").status == 404
-
-
-def test_one_stream_for_the_server_is_enough(peer: Peer) -> None:
-    headers = {**ACCEPT, **peer.headers}
-    with peer.http.stream("GET", "/mcp", headers=headers) as stream:
-        assert stream.status_code == 200
-        assert peer.http.get("/mcp", headers=headers).status_code == 409
-    assert peer.http.get("/mcp", headers={**headers, "Accept": "application/json"}).status_code == 406
-
-
-def test_changed_tools_are_announced(growing: Server) -> None:
-    with httpx.Client(base_url=growing.url, timeout=15) as http:
-        peer = Peer(http)
-        peer.initialize()
-        names = [tool["name"] for tool in peer.ask("tools/list").result["tools"]]
-        with http.stream("GET", "/mcp", headers={**ACCEPT, **peer.headers}) as stream:
-            peer.call("grow")
-            told = next(json.loads(data) for _, data in events(stream.iter_lines()) if data)
-        assert told == {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
-        assert [tool["name"] for tool in peer.ask("tools/list").result["tools"]] == [*names, "tool_0"]
-
-
-def test_an_open_stream_holds_the_session_and_nothing_else_does(growing: Server) -> None:
-    with httpx.Client(base_url=growing.url, timeout=15) as http:
-        held, left = Peer(http), Peer(http)
-        held.initialize()
-        left.initialize()
-        with http.stream("GET", "/mcp", headers={**ACCEPT, **held.headers}):
-            until(lambda: left.session not in http.get("/sessions").text)
-            assert held.session in http.get("/sessions").text
-            assert left.ask("ping").status == 404
-        until(lambda: held.session not in http.get("/sessions").text)
-
-
-@pytest.mark.parametrize("uvicorn", [False, True])
-def test_open_streams_do_not_keep_a_server_from_ending(serve: Servers, uvicorn: bool) -> None:
-    server = serve(f"{TOYS}:bench_app", cwd=ROOT, uvicorn=uvicorn)
-    with httpx.Client(base_url=server.url, timeout=15) as http:
-        peer = Peer(http)
-        peer.initialize()
-        with http.stream("GET", "/mcp", headers={**ACCEPT, **peer.headers}), _listening(http) as frames:
-            assert next(frames)["method"] == "notifications/subscriptions/acknowledged"
-            server.terminate()
-            assert server.wait(timeout_s=15) in (0, -signal.SIGTERM)
-
-
-@pytest.mark.parametrize("handshake", [True, False])
-def test_a_server_that_ends_answers_what_was_begun(serve: Servers, handshake: bool) -> None:
-    server = serve(f"{TOYS}:bench_app", cwd=ROOT)
-    with httpx.Client(base_url=server.url, timeout=15) as http:
-        headers = dict(ACCEPT)
-        params: dict[str, Any] = {"name": "nap", "arguments": {}, "_meta": {"progressToken": "p"}}
-        if handshake:
-            peer = Peer(http)
-            peer.initialize()
-            headers |= peer.headers
-        else:
-            headers |= {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "nap"}
-            params["_meta"] |= {
-                "io.modelcontextprotocol/protocolVersion": MODERN,
-                "io.modelcontextprotocol/clientCapabilities": {},
-            }
-        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-        with http.stream("POST", "/mcp", json=message, headers=headers) as stream:
-            messages = (json.loads(data) for _, data in events(stream.iter_lines()) if data)
-            assert next(messages)["params"]["progress"] == 0
-            server.terminate()
-            assert next(messages)["result"]["content"][0]["text"] == "rested"
-    server.wait()
-
-
-# The revision without a handshake.
-
-
-@contextmanager
-def _listening(http: httpx.Client, path: str = "/mcp") -> Iterator[Iterator[dict[str, Any]]]:
-    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
-    params = {"notifications": {"toolsListChanged": True}, "_meta": meta}
-    message = {"jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen", "params": params}
-    headers = {**ACCEPT, "MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen"}
-    with http.stream("POST", path, json=message, headers=headers) as stream:
-        yield (json.loads(data) for _, data in events(stream.iter_lines()) if data)
-
-
-def test_discovery(http: httpx.Client) -> None:
-    found = modern(http, "server/discover").result
-    assert found["supportedVersions"] == [MODERN]
-    assert found["capabilities"]["tools"] == {"listChanged": True}
-    assert found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "bench"
-    assert "mcp-session-id" not in modern(http, "server/discover").response.headers
-
-
-def test_a_request_without_its_version_header_is_told_so(http: httpx.Client) -> None:
-    meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
-    message = {"jsonrpc": "2.0", "id": 5, "method": "tools/list", "params": {"_meta": meta}}
-    answer = answer_of(http.post("/mcp", json=message, headers=ACCEPT))
-    assert (answer.status, answer.last["id"], answer.error["code"]) == (400, 5, -32020)
-    bare = answer_of(http.post("/mcp", json={"jsonrpc": "2.0", "id": 5, "method": "server/discover"}, headers=ACCEPT))
-    assert (bare.status, bare.error["code"]) == (400, -32602)
-
-
-def test_looking_needs_no_session_and_leaves_none(http: httpx.Client) -> None:
-    before = http.get("/sessions").json()
-    assert modern(http, "tools/call", {"name": "look", "arguments": {}}).result["structuredContent"] == {"result": 0}
-    assert http.get("/sessions").json() == before
-
-
-def test_changing_needs_a_session_and_the_answer_says_where(http: httpx.Client) -> None:
-    answer = modern(http, "tools/call", {"name": "add", "arguments": {"by": 1}})
-    assert answer.error["data"]["code"] == "SESSION_ERROR"
-    assert "/sessions/{session_id}/mcp" in answer.error["data"]["hint"]
-
-
-@pytest.mark.parametrize("by_url", [True, False])
-def test_a_session_is_named_by_its_url_or_a_header(http: httpx.Client, by_url: bool) -> None:
-    session = http.post("/sessions").json()["session_id"]
-    named: dict[str, Any] = {"path": f"/sessions/{session}/mcp"} if by_url else {"X_Session_ID": session}
-    for expected in (2, 4):
-        result = modern(http, "tools/call", {"name": "add", "arguments": {"by": 2}}, **named).result
-        assert result["content"][0]["text"] == f'{{"count":{expected}}}'
-        assert result["_meta"]["openenv/reward"] == 0.5
-    assert http.get("/state", headers={"X-Session-ID": session}).json()["step_count"] == 2
-
-
-def test_a_session_that_is_none_is_not_found(http: httpx.Client) -> None:
-    assert modern(http, "tools/list", path="/sessions/none/mcp").status == 404
-    assert modern(http, "tools/list", X_Session_ID="none").status == 404
-
-
-def test_a_session_is_named_by_its_worlds_key(named: Server) -> None:
-    headers = {"X_Notebook": "work", "X_User": "anna"}
-    with httpx.Client(base_url=named.url) as http:
-        added = modern(http, "tools/call", {"name": "notes_add", "arguments": {"text": "call"}}, **headers)
-        assert added.result["content"][0]["text"] == '{"id":2}'
-        listed = modern(http, "tools/call", {"name": "notes_list", "arguments": {}}, **headers).result
-        assert [note["author"] for note in json.loads(listed["content"][0]["text"])] == ["seed", "anna"]
-        assert "work" in [session["world"] for session in http.get("/sessions").json()["sessions"]]
-
-
-def test_log_lines_are_sent_to_those_who_asked_for_them(http: httpx.Client) -> None:
-    call: dict[str, Any] = {"name": "say", "arguments": {"levels": ["info", "error"]}}
-    assert len(modern(http, "tools/call", call).messages) == 1
-    asked = modern(http, "tools/call", call | {"_meta": {"io.modelcontextprotocol/logLevel": "error", "progressToken": 1}})
-    methods = [one.get("method") for one in asked.messages]
-    assert methods == ["notifications/progress", "notifications/message", "notifications/progress", None]
-    assert asked.messages[1]["params"]["level"] == "error"
-
-
-def test_going_away_takes_the_call_back(http: httpx.Client) -> None:
-    session = http.post("/sessions").json()["session_id"]
-    path = f"/sessions/{session}/mcp"
-    meta = {
-        "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "progressToken": 1,
-    }
-    params = {"name": "slow", "arguments": {}, "_meta": meta}
-    headers = {**ACCEPT, "MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "slow"}
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    with http.stream("POST", path, json=message, headers=headers) as stream:
-        assert next(json.loads(data) for _, data in events(stream.iter_lines()) if data)["params"]["progress"] == 0
-    until(lambda: modern(http, "tools/call", {"name": "was_taken_back"}, path).result["content"][0]["text"] == "true")
-
-
-def test_changed_tools_are_announced_to_those_who_listen(growing: Server) -> None:
-    with httpx.Client(base_url=growing.url, timeout=15) as http:
-        session = http.post("/sessions").json()["session_id"]
-        path = f"/sessions/{session}/mcp"
-        with _listening(http, path) as frames:
-            assert next(frames)["method"] == "notifications/subscriptions/acknowledged"
-            threading.Timer(0.2, lambda: modern(http, "tools/call", {"name": "grow", "arguments": {}}, path)).start()
-            told = next(frames)
-            assert told["method"] == "notifications/tools/list_changed"
-            assert told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
-            assert http.delete(f"/sessions/{session}").json()["closed"] is True
-            assert next(frames)["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
-
-
-def test_only_what_is_announced_is_promised(http: httpx.Client, peer: Peer) -> None:
-    assert "resources" not in modern(http, "server/discover").result["capabilities"]
-    assert modern(http, "resources/list").status == 404
-    assert peer.ask("prompts/list").error["code"] == -32601
-
-
-def test_how_long_the_list_of_tools_may_be_kept(http: httpx.Client, growing: Server) -> None:
-    fixed = modern(http, "tools/list").result
-    assert (fixed["ttlMs"], fixed["cacheScope"]) == (60_000, "private")
-    with httpx.Client(base_url=growing.url) as other:
-        assert modern(other, "tools/list").result["ttlMs"] == 0
 
 
 # A call is recorded like any other step.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
-__all__ = ["ACCEPT", "Answer", "Peer", "events", "modern"]
+__all__ = ["ACCEPT", "Answer", "Peer", "events", "modern", "until"]
 
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 VERSION = "2025-11-25"
@@ -121,3 +122,10 @@ def events(lines: Any) -> Iterator[tuple[str | None, str]]:
         elif not line and data is not None:
             yield event_id, "\n".join(data)
             event_id, data = None, None
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait for what comes by itself; the test's own timeout bounds it."""
+    while not (found := condition()):
+        time.sleep(0.02)
+    return found
