@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -111,3 +113,22 @@ async def test_hanging_requests_without_a_session_are_in_no_sessions_way(serve: 
     assert told(notes, "made") == 33
     await ends(server)
     await asyncio.gather(*waiting)
+
+
+PROGRAM = """
+import signal, sys, time
+from openenv.server import serve
+from tests.support.toys import file_app
+signal.signal(signal.SIGTERM, lambda *_: None)
+serve(file_app, port=0, drain_s=0)
+time.sleep(8)
+sys.exit(7)
+"""
+
+
+@pytest.mark.timeout(90)
+async def test_a_program_that_goes_on_after_serving_is_not_ended(serve: Servers) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    server = serve.start([sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT)
+    assert await ends(server) == 7
+    assert "given up" not in server.log()

@@ -45,6 +45,8 @@ class ServerCore:
     """Sockets that have an answer to send which is not sent yet."""
     deadline: float | None = None
     """By the event loop's clock: when the shutdown that has begun is to be over."""
+    gave_up: bool = False
+    """Whether something that ran did not end in the time for the shutdown."""
 
     def connection(self, transport: str, scope: MutableMapping[str, Any]) -> Connection:
         """What is known of a socket or request from its ASGI scope, once every middleware has let it in.
@@ -116,8 +118,9 @@ class ServerCore:
                 await asyncio.sleep(0.005)
 
         try:
-            await asyncio.wait_for(quiet(), patience_s)
+            await asyncio.wait_for(quiet(), max(patience_s, 0.05))  # with 0 it would not even look
         except TimeoutError:
+            self.gave_up = True
             log.error("what runs did not end within %g s; it is given up", patience_s)
         finally:
             self._end_streams()

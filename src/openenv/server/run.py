@@ -9,7 +9,6 @@ import os
 import socket
 import sys
 import threading
-import time
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -44,12 +43,21 @@ class _DrainingServer(uvicorn.Server):
         self._signalled = False
         self._signals: SimpleQueue[int] = SimpleQueue()
         """For the thread that sees to the end; of all queues this is the one that a signal handler may put into."""
+        self._over = threading.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by Python between any two instructions of the main thread."""
         first, self._signalled = not self._signalled, True
         self._signals.put(sig)
         self._loop.call_soon_threadsafe(self._begin_to_end if first and self.started else self._end_now, sig)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets=sockets)
+        finally:
+            if not self._core.gave_up:  # else a thread of the environment's own may keep the process from ending
+                self._over.set()
+                self._signals.put(0)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -74,7 +82,8 @@ class _DrainingServer(uvicorn.Server):
     def _see_to_the_end(self) -> None:
         """End the process when nothing else did."""
         sig = self._signals.get()
-        time.sleep(self._patience_s + _LAST_S)
+        if self._over.wait(self._patience_s + _LAST_S):
+            return
         log.error("the server hangs in an environment's code and is ended without its shutdown")
         logging.shutdown()
         os._exit(128 + sig)
