@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import openenv
 from openenv.core.generic_client import GenericEnvClient
 from openenv.core.utils import convert_to_ws_url, hf_space_subdomain, run_async_safely
 from tests.client.faulty import Scripted, run_faulty
@@ -77,3 +78,11 @@ def test_results_are_json_as_before() -> None:
         server.play(Scripted.serve)
         with GenericEnvClient(base_url=server.url) as client:
             assert json.loads(json.dumps(client.reset().observation)) == {"metadata": {}, "echoed": "ready", "count": 0}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["no-such-command"]])
+def test_the_package_s_commands_are_reached_from_it(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["openenv", *words])
+    with pytest.raises(SystemExit) as ended:
+        openenv.cli.main()
+    assert ended.value.code == (0 if words == ["--help"] else 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -63,11 +64,38 @@ def test_the_older_path_has_the_same_objects() -> None:
     assert types is importlib.import_module("openenv.core.env_server.types")
 
 
+def used(path: Path) -> set[str]:
+    """What a file imports and then makes use of, and the attributes that it reaches from what it imports."""
+    tree = ast.parse(path.read_text())
+    imported: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imported |= {one.asname or one.name.partition(".")[0]: one.name for one in node.names}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in imported:
+            found.add(imported[node.id])
+        elif isinstance(node, ast.Attribute):
+            root: ast.expr = node
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            if isinstance(root, ast.Name) and root.id in imported:
+                found.add(node.attr)
+    return found
+
+
 def test_what_behaves_is_used_by_a_test() -> None:
-    """Beside this module and the table of signatures, which only name things."""
+    """Beside this module and the tables of names and signatures, which do not call what they name."""
     lists = {"test_names.py", "public_names.py", "signatures.py"}
     folders = [ROOT / "tests" / "core", ROOT / "tests" / "interop", ROOT / "tests" / "overview"]
-    sources = [path for folder in folders for path in folder.rglob("*.py") if path.name not in lists]
-    words = {word for path in sources for word in re.findall(r"\w+", path.read_text())}
+    words = set().union(*(used(path) for folder in folders for path in folder.rglob("*.py") if path.name not in lists))
     unused = [name for name, (tier, _) in table().items() if tier == "behaves" and name not in words]
     assert unused == []
+
+
+def test_a_name_that_is_only_imported_is_not_used(tmp_path: Path) -> None:
+    source = tmp_path / "source.py"
+    source.write_text(
+        "import a.b\nfrom c import D, E as F, G\n'H'\n# D\nG = 1\nx.I\na.b.J()\nF(K=1)\n\ndef D2():\n    from l import M\n    M\n"
+    )
+    assert used(source) == {"a.b", "b", "J", "E", "M"}

@@ -17,15 +17,19 @@ from openenv.core.env_server.mcp_types import CallToolAction, CallToolObservatio
 from openenv.core.env_server.types import Action, Observation, State
 from openenv.core.harness import (
     HarnessAction,
+    HarnessConfig,
     HarnessEnvironment,
     HarnessError,
     HarnessMCPBridge,
     HarnessNotRunningError,
+    HarnessResponse,
     HarnessStartupError,
+    HarnessTransport,
     HarnessTurnTimeoutError,
     build_bridge_server,
 )
 from openenv.core.harness.conversation import harness_messages
+from openenv.core.harness.events import HarnessProtocolError
 from openenv.core.rubrics import Rubric
 from openenv.errors import Cancelled, RateLimited
 from openenv.operation import Operation, Result
@@ -59,6 +63,25 @@ async def test_a_step_is_a_turn() -> None:
     environment.close()
     environment.close()
     assert adapter.log == ["stop", "start", "hi", "hi", "stop", "start", "stop"]
+
+
+async def test_an_adapter_alone_answers_with_a_response() -> None:
+    adapter = Played([event("text_output", text="hm"), event("turn_complete", response="four", done=True)])
+    answer = await adapter.send_message("hi")
+    assert isinstance(answer, HarnessResponse)
+    assert (answer.response, answer.done, [one.type.value for one in answer.events]) == (
+        "four",
+        True,
+        ["text_output", "turn_complete"],
+    )
+    assert adapter.config.transport is HarnessTransport.STDIO
+
+
+@pytest.mark.parametrize(("given", "transport"), [("http", "STREAMABLE_HTTP"), ("mcp", "MCP"), ("stdio", "STDIO")])
+def test_a_transport_is_configured_by_its_text(given: Any, transport: str) -> None:
+    config = HarnessConfig(name="a", command=["a"], transport=given)
+    assert config.transport is HarnessTransport[transport]
+    assert config.model_dump(mode="json")["transport"] == given
 
 
 def test_callers_without_a_loop() -> None:
@@ -373,7 +396,7 @@ async def test_turns_are_operations_like_any_other() -> None:
     assert (await socket.hear())["type"] == "turn_complete"
     await socket.say({"type": "message", "content": "too soon"})
     refused = await socket.hear()
-    assert (refused["type"], refused["data"]["code"]) == ("protocol_error", "RATE_LIMITED")
+    assert HarnessProtocolError.model_validate(refused).data["code"] == "RATE_LIMITED"
     await socket.say(MESSAGE)
     await adapter.waiting.wait()
     assert socket.manager.sessions[socket.session].describe()["busy"]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from openenv.core.harness import HarnessRolloutResult, MCPHarnessAdapter, VerifyResult
 from openenv.core.harness.collect import (
+    METADATA_FILENAME,
+    README_FILENAME,
+    RESULTS_FILENAME,
     CollectResult,
     CollectRunner,
     EpisodeRecord,
@@ -31,7 +36,7 @@ def collect(place: Path, factory: Any, count: int = 2, tasks: Any = None, **opti
 
 
 def written(place: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (place / "results.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (place / RESULTS_FILENAME).read_text().splitlines()]
 
 
 def record(episode_id: str = "new", **fields: Any) -> EpisodeRecord:
@@ -171,6 +176,34 @@ def test_the_card_names_the_data_and_survives_its_metadata(tmp_path: Path) -> No
 def test_nothing_to_push_is_said_before_anything_else(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"results\.jsonl"):
         push_to_hf_hub(tmp_path, "owner/name")
+
+
+def test_what_is_pushed_is_the_data_and_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a Hub of this test's own: the real one wants an account."""
+    calls: list[tuple[str, dict[str, Any]]] = []
+
+    class HfApi:
+        def __init__(self, **known: Any) -> None:
+            calls.append(("login", known))
+
+        def create_repo(self, **known: Any) -> None:
+            calls.append(("create", known))
+
+        def upload_folder(self, **known: Any) -> None:
+            calls.append(("upload", known))
+
+    hub = ModuleType("huggingface_hub")
+    hub.HfApi = HfApi  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    place = RolloutSerializer(tmp_path)
+    place.write_episode(record())
+    place.write_metadata({"model": "m"})
+    assert json.loads((tmp_path / METADATA_FILENAME).read_text())["model"] == "m"
+    assert push_to_hf_hub(tmp_path, "owner/name", token="t") == "https://huggingface.co/datasets/owner/name"
+    assert (tmp_path / README_FILENAME).read_text() == build_dataset_readme(tmp_path)
+    assert [name for name, _ in calls] == ["login", "create", "upload"]
+    assert calls[2][1]["allow_patterns"] == [RESULTS_FILENAME, METADATA_FILENAME, README_FILENAME]
+    assert calls[2][1]["commit_message"] == "Add 1 collected episode(s)"
 
 
 class Echoing(LLMClient):

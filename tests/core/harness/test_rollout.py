@@ -13,10 +13,13 @@ from openenv.core.harness import (
     HarnessRunLimits,
     LoopOwningSession,
     MCPHarnessAdapter,
+    RolloutEvent,
     SessionMCPBridge,
     ToolResult,
     ToolTraceEntry,
+    TraceEntry,
     TrainableSession,
+    TrainingTrace,
     VerifyResult,
     build_harness_rollout_func,
 )
@@ -38,6 +41,7 @@ def test_the_loop_calls_tools_until_one_is_done() -> None:
     assert result.done
     assert result.metrics == {"turns": 2, "tool_calls": 2}
     assert [event.type for event in result.events] == ["model_response", "tool_call"] * 2
+    assert result.events[1] == RolloutEvent("tool_call", {"tool_name": "guess", "arguments": CALL[1], "done": False})
     assert (result.prompt_ids, result.completion_ids) == ([1, 1], [2, 3, 2, 3])
     assert [entry.result.metadata["reward"] for entry in result.tool_trace] == [0.0, 1.0]
 
@@ -251,9 +255,15 @@ def test_protocols_of_sessions_whose_agent_owns_the_loop() -> None:
         def wait_for_completion(self, timeout_s: float | None = None) -> int:
             return 0
 
-        def fetch_proxy_trace(self) -> list[Any]:
-            return []
+        def fetch_proxy_trace(self) -> list[TraceEntry]:
+            tokens = TraceEntry(prompt_token_ids=[1, 2], completion_token_ids=[3], per_token_logps=[-0.5], loss_mask=[0, 0, 1])
+            return [TraceEntry(**tokens, metadata={"node_id": "a"})]
 
     assert isinstance(Owning(), LoopOwningSession)
+    (entry,) = Owning().fetch_proxy_trace()
+    assert entry.keys() <= TraceEntry.__annotations__.keys()
+    trace = TrainingTrace.from_entries([dict(entry)])
+    assert trace.turns[0].completion_token_ids == [3]
+    assert trace.to_trace_entries() == [{**entry, "request": {}, "response": {}}]
     assert not isinstance(Owning(), TrainableSession)
     assert not isinstance(Guessing(), LoopOwningSession)
