@@ -40,7 +40,8 @@ def test_looking_needs_no_session_and_leaves_none(http: httpx.Client) -> None:
 def test_changing_needs_a_session_and_the_answer_says_where(http: httpx.Client) -> None:
     answer = modern(http, "tools/call", {"name": "add", "arguments": {"by": 1}})
     assert answer.error["data"]["code"] == "SESSION_ERROR"
-    assert "/sessions/{session_id}/mcp" in answer.error["data"]["hint"]
+    assert "/sessions/{session_id}/mcp" in answer.error["message"]
+    assert "session_id" in answer.error["data"]["hint"]
 
 
 @pytest.mark.parametrize("by_url", [True, False])
