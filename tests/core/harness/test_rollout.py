@@ -256,8 +256,9 @@ def test_protocols_of_sessions_whose_agent_owns_the_loop() -> None:
             return 0
 
         def fetch_proxy_trace(self) -> list[TraceEntry]:
-            tokens = TraceEntry(prompt_token_ids=[1, 2], completion_token_ids=[3], per_token_logps=[-0.5], loss_mask=[0, 0, 1])
-            return [TraceEntry(**tokens, metadata={"node_id": "a"})]
+            entry = TraceEntry(prompt_token_ids=[1, 2], completion_token_ids=[3], per_token_logps=[-0.5], loss_mask=[0, 0, 1])
+            entry["metadata"] = {"node_id": "a"}
+            return [entry]
 
     assert isinstance(Owning(), LoopOwningSession)
     (entry,) = Owning().fetch_proxy_trace()
