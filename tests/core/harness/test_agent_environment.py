@@ -408,6 +408,20 @@ async def test_turns_are_operations_like_any_other() -> None:
     assert [type(result.error) for op, result in socket.seen if op == "step"] == [type(None), RateLimited, Cancelled]
 
 
+async def test_a_session_that_is_closed_in_a_turn_says_no_more() -> None:
+    adapter = Played(["wait"])
+    socket = await talk(adapter)
+    session = socket.manager.sessions[socket.session]
+    session.on_end = lambda _: socket.coming.put_nowait(None)
+    await socket.say(MESSAGE)
+    await adapter.waiting.wait()
+    closed = await socket.pipeline.run(Operation("close", session=socket.session))
+    assert closed.value["closed"] is True
+    await socket.done
+    assert socket.sent.empty()
+    assert not adapter.alive
+
+
 @pytest.mark.parametrize("raised", [SystemExit(2), KeyboardInterrupt(), GeneratorExit()])
 @pytest.mark.parametrize("where", ["turn", "stop"])
 async def test_whatever_an_agent_raises_ends_its_conversation_only(raised: BaseException, where: str) -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from openenv.core.harness.adapter import HarnessError
 from openenv.core.harness.environment import HarnessAction
 from openenv.core.harness.events import HarnessClientMessage, HarnessEvent, HarnessEventType, HarnessProtocolError
-from openenv.errors import Cancelled, ExecutionFailed, OpenEnvError
+from openenv.errors import Cancelled, ExecutionFailed, OpenEnvError, SessionError
 from openenv.operation import Control, Result
 
 __all__ = ["harness_messages"]
@@ -65,7 +65,7 @@ async def harness_messages(
             if isinstance(error, ExecutionFailed):
                 await send(_failure(_told(error, "harness turn failed")).model_dump(mode="json"))
                 return
-            if error is not None and not isinstance(error, Cancelled):
+            if error is not None and not isinstance(error, Cancelled | SessionError):  # those end the conversation anyway
                 await send(_refused(error.code, str(error)))
             seen = result.observation
             if seen is not None and result.done and "error_type" in seen.metadata:
