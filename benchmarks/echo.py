@@ -1,4 +1,4 @@
-"""The echo environment under load: ours, openenv 0.10.0 and the floor, in interleaved rounds."""
+"""The echo environment under load: ours with and without middleware, openenv 0.10.0 and the floor, in interleaved rounds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,28 @@ from dataclasses import dataclass
 from benchmarks.load import Measurement
 from tests.support.processes import ROOT, Server, Servers
 
-__all__ = ["EARLIER", "FLOOR", "OURS", "REFERENCE", "Round", "measure", "start", "start_earlier"]
+__all__ = [
+    "BARE",
+    "CHAIN",
+    "EARLIER",
+    "FLOOR",
+    "OURS",
+    "REFERENCE",
+    "Round",
+    "measure",
+    "start",
+    "start_earlier",
+    "start_variants",
+]
 
 FLOOR = "bare ASGI echo"
 OURS = "this openenv"
+BARE = "without middleware"
+CHAIN = "with the default chain"
 EARLIER = "this openenv, earlier"
 REFERENCE = "openenv 0.10.0"
 
+_TOKEN = "a-token-for-the-load-generator"
 _REFERENCE_PYTHON = ROOT / "benchmarks" / ".venv-reference" / "bin" / "python"
 
 
@@ -39,8 +54,18 @@ class Round:
 
 
 def start(servers: Servers) -> dict[str, Server]:
-    """Start the three servers, each a single process with its author's settings."""
-    return {FLOOR: _floor(servers), OURS: servers("echo"), REFERENCE: _reference(servers)}
+    """Start the servers, each a single process with its author's settings."""
+    return {
+        FLOOR: _floor(servers),
+        OURS: servers("echo"),
+        **start_variants(servers),
+        REFERENCE: _reference(servers),
+    }
+
+
+def start_variants(servers: Servers) -> dict[str, Server]:
+    """Start ours without middleware, and with all of it."""
+    return {BARE: servers("benchmarks.servers.bare:app", cwd=ROOT), CHAIN: _with_chain(servers)}
 
 
 def start_earlier(servers: Servers, commit: str) -> Server:
@@ -55,6 +80,13 @@ def start_earlier(servers: Servers, commit: str) -> Server:
     path = os.pathsep.join([str(folder / "src"), str(folder / "envs" / "echo_env")])
     command = [sys.executable, "-m", "openenv.cli", "serve", "echo", "--host", "127.0.0.1", "--port", "0"]
     return servers.start(command, env={**os.environ, "PYTHONPATH": path}, cwd=folder)
+
+
+def _with_chain(servers: Servers) -> Server:
+    """Log, metrics, a token that every socket shows, and a limit that none reaches."""
+    tokens = servers.folder / "tokens.json"
+    tokens.write_text(json.dumps({_TOKEN: {"id": "load", "scopes": ["create", "reset", "act"]}}))
+    return servers("echo", "--tokens", str(tokens), "--rate", "1e9")
 
 
 def _floor(servers: Servers) -> Server:
@@ -83,6 +115,8 @@ def measure(servers: dict[str, Server], sessions: list[int], rounds: int, second
 def _round(name: str, server: Server, sessions: int, number: int, seconds: float) -> Round:
     url = f"{server.ws_url}/ws"
     arguments = [url, "--sessions", str(sessions), "--seconds", str(seconds), "--server-pid", str(server.pid)]
+    if name == CHAIN:
+        arguments += ["--token", _TOKEN]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load", *arguments],
         cwd=ROOT,

@@ -102,13 +102,16 @@ class Client(WSListener):
         self.transport.send(WSMsgType.TEXT, self.load.frame)
 
 
-async def measure(url: str, sessions: int, seconds: float, load: Load, server_pid: int) -> Measurement:
+async def measure(
+    url: str, sessions: int, seconds: float, load: Load, server_pid: int, token: str | None = None
+) -> Measurement:
     """Connect all sessions, warm up, and measure for ``seconds``. Raises `RuntimeError` when an answer was wrong."""
     connecting = asyncio.Semaphore(_CONNECTING_AT_ONCE)
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else None
 
     async def connect() -> Client:
         async with connecting:
-            _, client = await ws_connect(lambda: Client(load), url, websocket_handshake_timeout=30)
+            _, client = await ws_connect(lambda: Client(load), url, websocket_handshake_timeout=30, extra_headers=headers)
             assert isinstance(client, Client)
             await asyncio.wait_for(client.ready, 30)
             return client
@@ -147,9 +150,11 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--server-pid", type=int, required=True)
+    parser.add_argument("--token", help="a bearer token for every socket")
     options = parser.parse_args()
     load = Load(frame=b'{"type":"step","data":{"message":"hello from the benchmark"}}', expected=b"hello from the benchmark")
-    print(json.dumps(uvloop.run(measure(options.url, options.sessions, options.seconds, load, options.server_pid))))
+    running = measure(options.url, options.sessions, options.seconds, load, options.server_pid, options.token)
+    print(json.dumps(uvloop.run(running)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.calendar import Cost
-from benchmarks.echo import EARLIER, FLOOR, OURS, REFERENCE, Round
+from benchmarks.echo import BARE, CHAIN, EARLIER, FLOOR, OURS, REFERENCE, Round
 
 __all__ = ["Report"]
 
@@ -45,6 +45,7 @@ class Report:
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": {"python": platform.python_version(), "cpus": os.cpu_count(), "system": platform.platform()},
             "cpu ratios to the earlier commit": {str(count): self.cpu_ratios(count) for count in self._session_counts()},
+            "ratios of the default chain": {str(count): self.chain_ratios(count) for count in self._session_counts()},
             "ratios": {str(count): self.ratios(count) for count in self._session_counts()},
             "echo": [asdict(entry) for entry in self.echo],
             "calendar": [asdict(cost) for cost in self.calendar],
@@ -54,18 +55,24 @@ class Report:
 
     def ratios(self, sessions: int) -> dict[str, list[float]]:
         """Our steps per second as multiples of each other server's, one ratio per round, sorted."""
-        return self._ratios(sessions, "steps_per_s", (REFERENCE, FLOOR))
+        return self._ratios(sessions, "steps_per_s", OURS, (REFERENCE, FLOOR))
 
     def cpu_ratios(self, sessions: int) -> list[float]:
         """Our CPU time per step as a multiple of the earlier commit's, one ratio per round, sorted; empty without one."""
-        return self._ratios(sessions, "server_cpu_us", (EARLIER,)).get(EARLIER, [])
+        return self._ratios(sessions, "server_cpu_us", OURS, (EARLIER,)).get(EARLIER, [])
 
-    def _ratios(self, sessions: int, figure: str, others: Sequence[str]) -> dict[str, list[float]]:
+    def chain_ratios(self, sessions: int) -> dict[str, list[float]]:
+        """What is left of the steps per second, and what becomes of the CPU time, with the default chain; per round, sorted."""
+        figures = {"steps/s": "steps_per_s", "server CPU per step": "server_cpu_us"}
+        found = {name: self._ratios(sessions, figure, CHAIN, (BARE,)).get(BARE, []) for name, figure in figures.items()}
+        return {name: ratios for name, ratios in found.items() if ratios}
+
+    def _ratios(self, sessions: int, figure: str, of: str, others: Sequence[str]) -> dict[str, list[float]]:
         seen: dict[str, dict[int, float]] = {}
         for entry in self.echo:
             if entry.sessions == sessions:
                 seen.setdefault(entry.server, {})[entry.number] = getattr(entry, figure)
-        ours = seen.get(OURS, {})
+        ours = seen.get(of, {})
         known = (name for name in others if name in seen and ours)
         return {name: sorted(ours[number] / value for number, value in seen[name].items()) for name in known}
 
@@ -75,7 +82,7 @@ class Report:
     def _echo_table(self, sessions: int) -> str:
         title = f"echo, {sessions} session{'s' if sessions > 1 else ''}"
         lines = [f"{title:28}{'steps/s':>10}{'p50 ms':>10}{'p99 ms':>10}{'server CPU µs/step':>21}{'load CPU':>10}"]
-        for name in (FLOOR, OURS, EARLIER, REFERENCE):
+        for name in (FLOOR, BARE, OURS, CHAIN, EARLIER, REFERENCE):
             entries = [entry for entry in self.echo if entry.sessions == sessions and entry.server == name]
             if not entries:
                 continue
@@ -88,6 +95,9 @@ class Report:
         for name, ratios in self.ratios(sessions).items():
             spread = f"(rounds {ratios[0]:.2f} to {ratios[-1]:.2f})"
             lines.append(f"  steps/s, {OURS} / {name}: {statistics.median(ratios):.2f} {spread}")
+        for figure, ratios in self.chain_ratios(sessions).items():
+            spread = f"(rounds {ratios[0]:.2f} to {ratios[-1]:.2f})"
+            lines.append(f"  {figure}, {CHAIN} / {BARE}: {statistics.median(ratios):.2f} {spread}")
         if costs := self.cpu_ratios(sessions):
             spread = f"(rounds {costs[0]:.2f} to {costs[-1]:.2f})"
             lines.append(f"  server CPU per step, {OURS} / {EARLIER}: {statistics.median(costs):.2f} {spread}")

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+
 from benchmarks.calendar import Cost
-from benchmarks.echo import EARLIER, FLOOR, OURS, REFERENCE, Round, start_earlier
+from benchmarks.echo import BARE, CHAIN, EARLIER, FLOOR, OURS, REFERENCE, Round, measure, start_earlier, start_variants
 from benchmarks.report import Report
 from tests.support.processes import ROOT, Servers
 
@@ -53,6 +55,22 @@ def test_ratios_compare_the_same_round() -> None:
     text = report.text()
     assert f"steps/s, {OURS} / {REFERENCE}: 3.50 (rounds 3.00 to 4.00)" in text
     assert "95% *" in text
+
+
+def test_what_the_default_chain_costs_is_a_line_of_its_own() -> None:
+    report = Report(echo=[measured(BARE, 0, 100), measured(CHAIN, 0, 90)])
+    assert report.chain_ratios(64) == {"steps/s": [0.9], "server CPU per step": [1.0]}
+    assert f"steps/s, {CHAIN} / {BARE}: 0.90" in report.text()
+    assert Report(echo=[measured(OURS, 0, 100)]).chain_ratios(64) == {}
+
+
+def test_the_server_with_the_default_chain_asks_for_the_token_that_the_load_has(serve: Servers) -> None:
+    servers = start_variants(serve)
+    for name, server in servers.items():
+        entry = next(measure({name: server}, [2], 1, 0.2))
+        assert (entry.server, entry.steps_per_s > 0) == (name, True)
+    assert httpx.get(f"{servers[CHAIN].url}/schema").status_code == 401
+    assert httpx.get(f"{servers[BARE].url}/metrics").status_code == 404
 
 
 def test_an_earlier_commit_is_compared_by_its_cost() -> None:

@@ -42,14 +42,14 @@ def clock() -> Clock:
 
 def test_a_bucket_gives_its_burst_and_then_its_rate(clock: Clock) -> None:
     buckets = Buckets(10, 5, clock=clock)
-    assert [buckets.take("a") for _ in range(5)] == [0.0] * 5
-    assert buckets.take("a") == pytest.approx(0.1)
-    assert buckets.take("b") == 0.0
+    assert [buckets.take("a", 1) for _ in range(5)] == [0.0] * 5
+    assert buckets.take("a", 1) == pytest.approx(0.1)
+    assert buckets.take("b", 1) == 0.0
     clock.now += 0.1
-    assert buckets.take("a") == 0.0
+    assert buckets.take("a", 1) == 0.0
     assert buckets.take("a", 3) == pytest.approx(0.3)
     clock.now += 100
-    assert [buckets.take("a") > 0 for _ in range(6)] == [False] * 5 + [True]
+    assert [buckets.take("a", 1) > 0 for _ in range(6)] == [False] * 5 + [True]
 
 
 def test_what_costs_more_than_a_bucket_holds_waits_for_a_full_one(clock: Clock) -> None:
@@ -85,19 +85,19 @@ def test_never_more_than_the_burst_and_the_rate_together(rate: float, burst: flo
 def test_memory_is_bounded_and_the_emptiest_buckets_are_kept(clock: Clock) -> None:
     buckets = Buckets(1, 10, limit=100, clock=clock)
     for _ in range(10):
-        buckets.take("greedy")
+        buckets.take("greedy", 1)
     for number in range(100_000):
-        buckets.take(number)
+        buckets.take(number, 1)
     assert len(buckets) <= 100
-    assert buckets.take("greedy") > 0
+    assert buckets.take("greedy", 1) > 0
 
 
 def test_full_buckets_are_forgotten_first(clock: Clock) -> None:
     buckets = Buckets(1, 10, limit=10, clock=clock)
     for number in range(10):
-        buckets.take(number)
+        buckets.take(number, 1)
     clock.now += 60
-    buckets.take("new")
+    buckets.take("new", 1)
     assert len(buckets) == 1
 
 
@@ -224,10 +224,12 @@ def test_on_a_socket_it_is_an_error_in_the_frames_dialect(server: Server, me: di
 @pytest.mark.e2e
 def test_over_json_rpc_it_is_an_error_of_the_call(server: Server, http: httpx.Client, me: dict[str, str]) -> None:
     with connect(f"{server.ws_url}/mcp", additional_headers=me) as socket:
-        for frame in (*[json.dumps(CALL)] * 7, json.dumps(CALL), "{bad"):
+        answers = []
+        for frame in (*[json.dumps(CALL)] * 8, "{bad"):
             socket.send(frame)
-            answer = json.loads(socket.recv())
-        assert limited(answer["error"]["data"])
+            answers.append(json.loads(socket.recv()))
+        assert ["result" in answer for answer in answers] == [True] * 7 + [False] * 2
+        assert all(limited(answer["error"]["data"]) for answer in answers[7:])
     with connect(f"{server.ws_url}/mcp", additional_headers=me) as socket:
         assert limited(json.loads(socket.recv())["error"]["data"])
     for content in (json.dumps(CALL), "{bad", '{"jsonrpc": "2.0", "id": 2, "method": "none"}'):

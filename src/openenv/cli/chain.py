@@ -47,7 +47,7 @@ class Chain:
             added.append(RateLimit(self.rate, self.burst))
         for one in first:
             if self.debug and isinstance(one, JsonLog):
-                one.level = "debug"
+                one.write_operations()
         pipeline.use([*first, *added, *rest])
 
 

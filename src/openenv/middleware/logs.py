@@ -20,6 +20,8 @@ __all__ = ["JsonLog"]
 
 _PLAYS = frozenset({"reset", "load_scenario", "step", "call_tool"})
 """What an episode consists of."""
+_STEPS = frozenset({"step", "call_tool"})
+_HUGE = 1e300
 _REFUSALS = frozenset(
     {"UNAUTHENTICATED", "FORBIDDEN", "RATE_LIMITED", "SESSION_ERROR", "CAPACITY_REACHED", "OVERLOADED", "SHUTTING_DOWN"}
 )
@@ -42,7 +44,8 @@ class _Ids(NamedTuple):
 class _Account:
     ids: _Ids
     opened: float
-    operations: int = 0
+    others: int = 0
+    """Operations but for the steps of the running episode."""
     errors: int = 0
     episodes: int = 0
     episode: str | None = None
@@ -67,9 +70,13 @@ class JsonLog:
     def __init__(self, env: str, stream: TextIO | None = None, level: Literal["debug", "info"] = "info") -> None:
         self._env = env
         self._stream = stream
-        self.level = level
+        self._quiet = level != "debug"
         self._accounts: dict[str, _Account] = {}
         self._damper = _Damper()
+
+    def write_operations(self) -> None:
+        """From now on write a line for every operation, as the level ``debug`` does."""
+        self._quiet = False
 
     def refused(self, connection: Connection, error: OpenEnvError) -> None:
         """Write a line for a caller who was not let in."""
@@ -79,11 +86,17 @@ class JsonLog:
 
     def after(self, operation: Operation, result: Result) -> None:
         """Add to the session's account; write a line where something begins, ends or is refused."""
-        op = operation.op
+        account = self._accounts.get(operation.session or "")
         error = result.error
-        session = operation.session
-        account = self._accounts.get(session) if session is not None else None
-        if self.level == "debug":
+        op = operation.op
+        if account is not None and error is None and op in _STEPS and result.episode == account.episode and self._quiet:
+            # Nearly every operation is a step of an episode that has begun: all that it costs is here.
+            account.steps += 1
+            reward = result.reward
+            account.rewards += reward if type(reward) is float and -_HUGE < reward < _HUGE else _finite(reward)
+            account.done = result.done
+            return
+        if not self._quiet:
             self._debug(operation, result)
         if op == "create":
             self._created(operation, result)
@@ -94,24 +107,26 @@ class JsonLog:
         elif op == "close":
             if operation.transport == "runtime":
                 self._closed(operation, account)
+        elif error is None and op in _PLAYS:
+            self._played(operation, result, account)
         else:
-            account.operations += 1
-            if error is not None:
-                account.errors += 1
-            elif op in _PLAYS:
-                self._played(operation, result, account)
+            account.others += 1
+            account.errors += error is not None
 
     def _played(self, operation: Operation, result: Result, account: _Account) -> None:
-        is_step = operation.op == "step" or operation.op == "call_tool"
+        is_step = operation.op in _STEPS
         if result.episode != account.episode or (not is_step and account.steps):
             self._close_episode(operation, account)
             account.episode, account.began = result.episode, time.monotonic()
+            account.others += account.steps
             account.steps, account.rewards, account.done = 0, 0.0, False
             account.episodes += 1
         if is_step:
             account.steps += 1
             account.rewards += _finite(result.reward)
             account.done = result.done
+        else:
+            account.others += 1
 
     def _created(self, operation: Operation, result: Result) -> None:
         ids = _ids(operation)
@@ -133,7 +148,7 @@ class JsonLog:
     def _closed(self, operation: Operation, account: _Account) -> None:
         self._close_episode(operation, account)
         known = {
-            "operations": account.operations,
+            "operations": account.others + account.steps,
             "errors": account.errors,
             "episodes": account.episodes,
             "seconds": round(time.monotonic() - account.opened, 6),

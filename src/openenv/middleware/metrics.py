@@ -24,6 +24,8 @@ _BOUNDS: Final = [1e-6 * _GROWTH**power for power in range(150)]
 _BUCKETS: Final = f"1e-6*{_GROWTH}**{len(_BOUNDS)}"
 """What these bounds are called: only what was counted in the same ones can be added up."""
 
+_AT_ONCE: Final = 256
+_STEPS: Final = frozenset({"step", "call_tool"})
 _KINDS: Final = {
     "VALIDATION_ERROR": "validation",
     "INVALID_ARGUMENTS": "validation",
@@ -50,35 +52,38 @@ class Histogram:
     def __init__(self) -> None:
         self.counts = [0] * (len(_BOUNDS) + 1)
         self.total = 0.0
-        self.number = 0
+
+    @property
+    def number(self) -> int:
+        """How many durations."""
+        return sum(self.counts)
 
     def observe(self, seconds: float) -> None:
         """Add one duration."""
         self.counts[bisect_left(_BOUNDS, seconds)] += 1
         self.total += seconds
-        self.number += 1
 
     def export(self) -> dict[str, Any]:
-        """Everything in it, as JSON can say it: ``counts`` by bucket (those that are not 0), ``total``, ``number``."""
+        """Everything in it, as JSON can say it: ``counts`` by bucket (those that are not 0), and ``total``."""
         counts = {str(index): count for index, count in enumerate(self.counts) if count}
-        return {"counts": counts, "total": self.total, "number": self.number}
+        return {"counts": counts, "total": self.total}
 
     def merge(self, exported: Mapping[str, Any]) -> None:
         """Add what another one has exported."""
         for index, count in exported["counts"].items():
             self.counts[int(index)] += count
         self.total += exported["total"]
-        self.number += exported["number"]
 
     def quantile(self, share: float) -> float:
         """The upper bound of the bucket in which this share of the durations is reached; 0 when there are none."""
-        wanted = share * self.number
+        number = self.number
+        wanted = share * number
         seen = 0
         for count, bound in zip(self.counts, _BOUNDS, strict=False):
             seen += count
             if seen and seen >= wanted:
                 return bound
-        return _BOUNDS[-1] if self.number else 0.0
+        return _BOUNDS[-1] if number else 0.0
 
 
 class Metrics(Collector):
@@ -96,20 +101,24 @@ class Metrics(Collector):
         self._succeeded = 0
         self._failed = 0
         self._durations = Histogram()
+        self._waiting: list[float] = []
+        """Durations of steps that went well and are not sorted in yet: in one go each costs a third."""
         self._errors: dict[str, int] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
     def after(self, operation: Operation, result: Result) -> None:
         """Count one operation."""
-        error = result.error or result.tool_error
-        if operation.op == "step" or operation.op == "call_tool":
-            if error is None:
-                self._succeeded += 1
-            else:
-                self._failed += 1
+        if operation.op in _STEPS:
+            if result.error is None and result.tool_error is None:
+                self._waiting.append(result.seconds)
+                if len(self._waiting) >= _AT_ONCE:
+                    self._sort_in()
+                return
+            self._failed += 1
             if result.seconds:
                 self._durations.observe(result.seconds)
+        error = result.error or result.tool_error
         if error is not None:
             self._count(_KINDS.get(error.code, "tool" if result.error is None else "other"))
 
@@ -119,6 +128,7 @@ class Metrics(Collector):
 
     def export(self) -> dict[str, Any]:
         """Everything counted so far, as JSON can say it, for `merge` in another process."""
+        self._sort_in()
         return {
             "buckets": _BUCKETS,
             "steps": {"success": self._succeeded, "error": self._failed},
@@ -141,6 +151,13 @@ class Metrics(Collector):
         for kind, count in exported["errors"].items():
             self._count(kind, count)
 
+    def _sort_in(self) -> None:
+        self._succeeded += len(self._waiting)
+        for seconds in self._waiting:
+            if seconds:
+                self._durations.observe(seconds)
+        self._waiting.clear()
+
     def _count(self, kind: str, times: int = 1) -> None:
         self._errors[kind] = self._errors.get(kind, 0) + times
 
@@ -150,6 +167,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The samples, as prometheus-client's registry asks for them."""
+        self._sort_in()
         steps = CounterMetricFamily("openenv_steps", "Steps and tool calls, by outcome", labels=["env", "status"])
         steps.add_metric([self._env, "success"], self._succeeded)
         steps.add_metric([self._env, "error"], self._failed)

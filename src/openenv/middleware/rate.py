@@ -25,36 +25,39 @@ class Buckets:
     def __init__(self, rate: float, burst: float, *, limit: int = 10_000, clock: Callable[[], float] = monotonic) -> None:
         if not (0 < rate < float("inf") and 0 < burst < float("inf")):
             raise ConfigurationError("a rate and a burst are numbers above zero", field="rate", example="100")
-        self._seconds_each = 1.0 / rate
-        self._seconds_all = burst / rate
         self._limit = limit
-        self._clock = clock
         self._full_at: dict[Hashable, float] = {}
+        self.take = self._taking(clock, 1.0 / rate, burst / rate)
+        """``take(key, cost)`` takes so many tokens: 0.0 when they were there, else the seconds until they would be, and
+        nothing is taken. What costs more than a bucket holds waits for a full one, and the next has to wait the longer."""
 
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def take(self, key: Hashable, cost: float = 1.0) -> float:
-        """Take so many tokens: 0.0 when they were there, else the seconds until they would be, and nothing is taken.
+    def _taking(self, clock: Callable[[], float], each: float, whole: float) -> Callable[[Hashable, float], float]:
+        """A closure and no method: it runs with every step, and finds in half the time what it needs."""
+        buckets = self._full_at
 
-        What costs more than a bucket holds waits for a full one, and the next has to wait the longer.
-        """
-        now = self._clock()
-        full_at = self._full_at.get(key, 0.0)
-        if full_at < now:
-            full_at = now
-        seconds = cost * self._seconds_each
-        wait = full_at - now + seconds - self._seconds_all
-        if wait > 1e-9 and full_at > now:
-            return min(wait, full_at - now)
-        if len(self._full_at) >= self._limit and key not in self._full_at:
-            self._forget(now)
-        self._full_at[key] = full_at + seconds
-        return 0.0
+        def take(key: Hashable, cost: float) -> float:
+            now = clock()
+            full_at = buckets.get(key, 0.0)
+            if full_at <= now:
+                if full_at == 0.0 and len(buckets) >= self._limit:
+                    self._forget(now)
+                buckets[key] = now + cost * each
+                return 0.0
+            wait = full_at - now + cost * each - whole
+            if wait > 1e-9:
+                return min(wait, full_at - now)
+            buckets[key] = full_at + cost * each
+            return 0.0
+
+        return take
 
     def _forget(self, now: float) -> None:
         kept = sorted((item for item in self._full_at.items() if item[1] > now), key=lambda item: item[1])
-        self._full_at = dict(kept[max(0, len(kept) - self._limit // 2) :])
+        self._full_at.clear()
+        self._full_at.update(kept[max(0, len(kept) - self._limit // 2) :])
 
 
 class RateLimit:
@@ -94,7 +97,7 @@ class RateLimit:
 
     def refused(self, connection: Connection, error: OpenEnvError) -> None:
         """Take one from the address's bucket."""
-        if isinstance(error, Unauthenticated) and (wait := self._refusals.take(_network(connection.client))):
+        if isinstance(error, Unauthenticated) and (wait := self._refusals.take(_network(connection.client), 1.0)):
             raise _limited("too many attempts without a valid token", wait)
 
 

@@ -56,42 +56,37 @@ class Pipeline:
         try:
             for admit in self._admit:
                 admit(connection)
-        except OpenEnvError as error:
-            raise self.refuse(connection, error) from None
-        except Exception:
-            log.exception("a middleware raised in admit")
-            raise self.refuse(connection, OpenEnvError("a middleware failed")) from None
+        except Exception as raised:  # noqa: BLE001 - told by _typed
+            raise self.refuse(connection, _typed(raised, "admit")) from None
 
     def refuse(self, connection: Connection, error: OpenEnvError) -> OpenEnvError:
         """Tell the middleware of a refusal that no operation stands for: the error to answer with."""
         for refused in self._refused:
             try:
                 refused(connection, error)
-            except OpenEnvError as other:
-                error = other
-            except Exception:
-                log.exception("a middleware raised in refused")
+            except Exception as raised:  # noqa: BLE001 - told by _typed
+                error = _typed(raised, "refused")
         error.told = True
         return error
 
     def check(self, operation: Operation) -> None:
         """Ask the middleware and the scopes about what a route does by itself. Raises what refuses it, counted and logged."""
-        error = self._ask(operation)
-        if error is None:
-            try:
-                permit(operation)
-                return
-            except OpenEnvError as refused:
-                error = refused
-        self._ended(operation, Result(error=error))
-        raise error
+        try:
+            for before in self._before:
+                before(operation)
+            permit(operation)
+        except Exception as raised:  # noqa: BLE001 - told by _typed
+            error = _typed(raised, "before")
+            self._ended(operation, Result(error=error))
+            raise error from None
 
     def submit(self, operation: Operation, finish: Finish) -> Result | None:
         """Do the operation: the result when it is there at once, else None and ``finish`` on the loop later."""
-        if self._before:
-            error = self._ask(operation)
-            if error is not None:
-                return self._ended(operation, Result(error=error))
+        try:
+            for before in self._before:
+                before(operation)
+        except Exception as raised:  # noqa: BLE001 - told by _typed
+            return self._ended(operation, Result(error=_typed(raised, "before")))
         if self._handle:
             self._submit_task(operation, finish)
             return None
@@ -101,17 +96,6 @@ class Pipeline:
     async def run(self, operation: Operation) -> Result:
         """`submit` for callers that can wait."""
         return await _run(self.submit, operation)
-
-    def _ask(self, operation: Operation) -> OpenEnvError | None:
-        try:
-            for before in self._before:
-                before(operation)
-        except OpenEnvError as error:
-            return error
-        except Exception:
-            log.exception("a middleware raised in before")
-            return OpenEnvError("a middleware failed")
-        return None
 
     def _ended(self, operation: Operation, result: Result) -> Result:
         if result.error is not None:
@@ -157,6 +141,14 @@ class Pipeline:
             transport="runtime",
         )
         self._ended(operation, Result(episode=play.environment.episode_id if play else None))
+
+
+def _typed(raised: Exception, hook: str) -> OpenEnvError:
+    """What a middleware refuses with; anything else that it raises is its own fault, and the server's to tell."""
+    if isinstance(raised, OpenEnvError):
+        return raised
+    log.error("a middleware raised in %s", hook, exc_info=raised)
+    return OpenEnvError("a middleware failed")
 
 
 async def _run(submit: Callable[[Operation, Finish], Result | None], operation: Operation) -> Result:
