@@ -116,8 +116,8 @@ class Connection:
     """A socket or an HTTP request before anything is known of it: what `Middleware.admit` sees and may refuse."""
 
     transport: str
-    headers: Mapping[str, str]
-    query: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str] = field(repr=False)
     client: str | None = None
     """The other end's address."""
     principal: Principal = ANONYMOUS

@@ -446,6 +446,19 @@ def test_nobody_who_was_refused_had_an_environment_made(serve: Servers, tmp_path
 
 
 @pytest.mark.e2e
+def test_a_debug_log_has_no_token(serve: Servers, tmp_path: Path) -> None:
+    options = ["--tokens", str(token_file(tmp_path)), "--log-level", "trace"]
+    server = serve("tests.middleware.apps:notes_app", *options, cwd=ROOT)
+    with connect(f"{server.ws_url}/ws", additional_headers=as_("anna")) as socket:
+        socket.send(json.dumps({"type": "step", "data": STEP}))
+        socket.recv()
+    assert httpx.get(f"{server.url}/schema", headers=as_("anna")).status_code == 200
+    server.stop()
+    assert '"op": "step"' in server.log()
+    assert "token-of-" not in server.log()
+
+
+@pytest.mark.e2e
 def test_the_web_page_of_a_guest_asks_too(serve: Servers, tmp_path: Path) -> None:
     options = ["--tokens", str(token_file(tmp_path))]
     server = serve("tests.middleware.apps:parrot_app", *options, cwd=ROOT, env={"ENABLE_WEB_INTERFACE": "true"})
@@ -470,6 +483,7 @@ def test_the_web_page_of_a_guest_asks_too(serve: Servers, tmp_path: Path) -> Non
 def admitted(auth: BearerAuth, text: str) -> Principal:
     connection = Connection("test", {"authorization": f"Bearer {text}"}, {})
     auth.admit(connection)
+    assert "authorization" not in connection.headers
     return connection.principal
 
 

@@ -10,6 +10,7 @@ Only `openenv.server.serve` uses it. Under any other ASGI server the same conver
 
 from __future__ import annotations
 
+from asyncio import BaseTransport
 from typing import Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -45,6 +46,11 @@ class Door(WebSocketsSansIOProtocol):
     _hand: Hand | None = None
     _short_way = False
     _rest = b""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        # At the level debug websockets writes down every header of a handshake, and tokens are among them.
+        self.conn.debug = False
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
