@@ -6,7 +6,6 @@ runs them to their end in one go. Only the step, which is nearly everything that
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -26,6 +25,7 @@ from openenv.operation import Episode, Event, Operation, RequestContext, Result
 from openenv.runtime.answers import settled
 from openenv.runtime.beginning import context_of, reset_arguments
 from openenv.runtime.grading import grade_job, query_job
+from openenv.runtime.raised import is_stopped, text_of
 from openenv.runtime.seen import Seen
 from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
 from openenv.scenario import Scenario, ToolCall
@@ -33,7 +33,7 @@ from openenv.tools import ToolEnvironment, ToolProvider
 from openenv.types import Action, Observation, WireObservation
 from openenv.verifiers import Evidence, VerifierSpec
 
-__all__ = ["Deferred", "Play", "drive", "is_stopped", "text_of"]
+__all__ = ["Deferred", "Play", "drive"]
 
 log = logging.getLogger("openenv.runtime")
 
@@ -419,26 +419,6 @@ class Play:
         transform = self.environment.transform
         seen: WireObservation = observation if transform is None else transform(observation)
         return seen
-
-
-def is_stopped(error: BaseException) -> bool:
-    """Whether this is the cancelling of the task that runs now, and not something that an environment raised."""
-    if not isinstance(error, asyncio.CancelledError):
-        return False
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return False
-    return task is not None and task.cancelling() > 0
-
-
-def text_of(error: BaseException) -> str:
-    """What an exception says, whatever its class does when it is asked."""
-    try:
-        return str(error)
-    except Exception:
-        log.debug("an exception has no text", exc_info=True)
-        return f"{type(error).__name__} (it has no text)"
 
 
 def drive(work: Coroutine[Any, Any, Any]) -> Any:

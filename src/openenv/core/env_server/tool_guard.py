@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from openenv.runtime.play import is_stopped
+from openenv.runtime.raised import is_stopped
 
 __all__ = ["guard_tools"]
 

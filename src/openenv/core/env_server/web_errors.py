@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from openenv.errors import ConfigurationError, ExecutionFailed, FactoryFailed, OpenEnvError
-from openenv.runtime.play import is_stopped, text_of
+from openenv.runtime.raised import is_stopped, text_of
 
 __all__ = ["making", "typed"]
 

@@ -24,7 +24,7 @@ from openenv.core.env_server.web_pages import OpenPages
 from openenv.errors import ExecutionFailed, Forbidden, OpenEnvError, ValidationFailed
 from openenv.operation import Connection, Operation, OpName
 from openenv.protocol.json import dump, loads, parse
-from openenv.runtime.play import text_of
+from openenv.runtime.raised import text_of
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON, read_body
 from openenv.server.probes import schema_of
