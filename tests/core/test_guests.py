@@ -190,3 +190,14 @@ async def test_what_is_raised_on_a_guest_s_thread_reaches_the_loop(start: Start,
         for _ in range(2):
             assert (await ask(socket, "reset"))["code"] == "EXECUTION_ERROR"
     await until_written(notes, "closed after 0")
+
+
+async def test_strangers_do_not_see_each_other(start: Start) -> None:
+    """Without authentication an id is all that keeps a session its owner's, as in 0.10."""
+    server = start("several")
+    async with ws(server) as owner, http(server) as client:
+        await ask(owner, "reset")
+        refused = await client.get("/sessions")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "FORBIDDEN")
+        mine = (await client.post("/sessions")).json()["session_id"]
+        assert (await client.get(f"/sessions/{mine}")).json()["session_id"] == mine

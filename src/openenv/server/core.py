@@ -37,6 +37,8 @@ class ServerCore:
     rpc_codec: JsonRpcCodec = field(default_factory=JsonRpcCodec)
     simulation: bool = True
     """Whether HTTP has ``/reset``, ``/step`` and ``/state``; OpenEnv's mode ``production`` has not."""
+    lists_for_strangers: bool = True
+    """Whether a caller without a name sees the sessions of everybody without one. To OpenEnv 0.10 an id is a secret."""
     max_body_bytes: int = 16 * 1024 * 1024
     guard: Guard = field(default_factory=Guard)
     on_shutdown: list[Callable[[], None]] = field(default_factory=list)

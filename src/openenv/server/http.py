@@ -11,8 +11,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
-from openenv.errors import ExecutionFailed, OpenEnvError, PayloadTooLarge, ValidationFailed
-from openenv.operation import Connection, Operation, RequestContext, Result
+from openenv.errors import ExecutionFailed, Forbidden, OpenEnvError, PayloadTooLarge, ValidationFailed
+from openenv.operation import ANONYMOUS, Connection, Operation, RequestContext, Result
 from openenv.protocol.bodies import ResetRequest, StepRequest
 from openenv.protocol.json import body_of, dump, dump_error, errors_of, loads, number
 from openenv.runtime import SessionRequest
@@ -101,6 +101,8 @@ class HttpRoutes:
         """The caller's sessions."""
         connection, context = self._admit(request)
         self.core.pipeline.check(self.core.operation(Operation("sessions"), connection, context))
+        if connection.principal is ANONYMOUS and not self.core.lists_for_strangers:
+            raise Forbidden("sessions are not listed for callers without a name", hint="Ask for yours by its id.")
         sessions = [session.describe() for session in self.core.manager.visible(connection.principal)]
         return Response(dump({"sessions": sessions}), media_type=JSON)
 

@@ -157,7 +157,7 @@ class HTTPEnvServer:
         known = server_mode(mode)
         if self._core is None:
             self._core, self._metrics = serve_with(self._manager(self._specification(known)), ())
-        core = replace(self._core, simulation=known == "simulation")
+        core = replace(self._core, simulation=known == "simulation", lists_for_strangers=False)
         mount(app, core, self._metrics, lives=self._lives)
         if known == "production" and issubclass(self._inner_type, MCPEnvironment):
             self._register_harness(app, core)
