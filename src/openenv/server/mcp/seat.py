@@ -122,7 +122,6 @@ class LocalSeat(Seat):
         operation.session = session
         return await _run(self.core, operation, caller), listing, session
 
-
     async def ask(self, name: str, arguments: Mapping[str, Any], caller: Caller) -> Any:
         operation = Operation("ask", (name, arguments), session=await self.session_of(caller))
         result = await _run(self.core, operation, caller)
