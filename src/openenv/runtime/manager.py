@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,11 +20,14 @@ from openenv.errors import (
 )
 from openenv.operation import Operation, Principal, Result
 from openenv.runtime.executors import ThreadPool
+from openenv.runtime.forking import fork
+from openenv.runtime.ids import SessionIds
 from openenv.runtime.permission import permit
 from openenv.runtime.room import Room
-from openenv.runtime.session import Session, SessionRequest
+from openenv.runtime.session import Holder, Session, SessionRequest
 from openenv.runtime.specification import EnvironmentSpecification
 from openenv.runtime.stateless import Stateless
+from openenv.runtime.tombstones import Tombstones
 from openenv.runtime.world import Finish, World
 from openenv.types import ToolListing
 
@@ -53,7 +54,8 @@ class SessionManager:
         self.specification = specification
         self._fixed_tools = specification.fixed_tools
         self.max_sessions = max_sessions if limit is None else min(limit, max_sessions)
-        self._room = Room()
+        self.room = Room(self.max_sessions)
+        self.ids = SessionIds()
         self.lease_s = lease_s
         self.pool = pool or ThreadPool()
         self.stateless_pool = stateless_pool or self.pool.another()
@@ -67,7 +69,7 @@ class SessionManager:
         """Told of every session that ends, with the reason; set by the pipeline."""
         self._worlds: dict[tuple[str, str], World] = {}
         self._implicit: dict[tuple[str, str, str], Session | list[Finish]] = {}
-        self._tombstones: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._tombstones = Tombstones(lease_s or 900.0)
         self._open_worlds: set[World] = set()
         self._after_close: dict[World, list[Callable[[], None]]] = {}
         self._reaper: asyncio.TimerHandle | None = None
@@ -75,7 +77,7 @@ class SessionManager:
     @property
     def active(self) -> int:
         """Sessions of every kind, with those still being made and those whose environment is still being closed."""
-        return len(self.sessions) + self._room.opening + self._room.closing
+        return self.room.taken
 
     def dispatch(self, operation: Operation, finish: Finish) -> Result | None:
         """Carry an operation to its world; the convention is `World.submit`'s. Never raises `OpenEnvError`."""
@@ -104,7 +106,10 @@ class SessionManager:
             return None
         session = self.session(operation.session, operation.principal)
         if op == "close":
-            return self._close_asked(session, finish)
+            return self._close_asked(session, operation.payload, finish)
+        if op == "fork":
+            fork(self, session, operation, finish)
+            return None
         return self._submit(session, operation, finish)
 
     def _submit(self, session: Session, operation: Operation, finish: Finish) -> Result | None:
@@ -125,9 +130,9 @@ class SessionManager:
             if found.expires:
                 self.renew(found)
             return found
-        tombstone = self._tombstones.get(session_id)
-        if tombstone is not None and found is None:
-            raise SessionError(f"Session {session_id} has ended: {tombstone[0]}", hint="Open a new one.")
+        reason = None if found is not None else self._tombstones.reason(session_id) or self.ids.fate(session_id)
+        if reason is not None:
+            raise SessionError(f"Session {session_id} has ended: {reason}", hint="Open a new one.")
         raise SessionError(f"Unknown session_id: {session_id[:80]}", hint="Open a session, or check the id.")
 
     def visible(self, principal: Principal) -> list[Session]:
@@ -136,23 +141,36 @@ class SessionManager:
 
     def renew(self, session: Session) -> None:
         """The lease begins anew."""
-        if self.lease_s is not None:
-            session.expires = asyncio.get_running_loop().time() + self.lease_s
+        lease_s = self._lease_of(session)
+        if lease_s is not None:
+            session.expires = asyncio.get_running_loop().time() + lease_s
+            self._schedule_reaper(lease_s)
 
-    def attach(self, session_id: str, principal: Principal) -> Session:
-        """Give a session to a socket, which holds it until it is detached or ended."""
+    def _lease_of(self, session: Session) -> float | None:
+        return self.lease_s if session.lease_s is None else session.lease_s
+
+    def attach(self, session_id: str, principal: Principal, holder: Holder | None = None) -> Session:
+        """Give a session to a socket, which holds it until it is detached or ended.
+
+        A ``holder`` takes it from one of its kind. Raises `SessionError` where another socket has it.
+        """
         session = self.session(session_id, principal)
+        if session.holder is not None and holder is not None:
+            session.holder.taken(session)
+            session.attached = False
         if session.attached:
             raise SessionError(
                 f"Session {session_id} already has an attached WebSocket", hint="Close that one, or open another session."
             )
         session.attached = True
+        session.holder = holder
         session.expires = 0.0
         return session
 
     def detach(self, session: Session) -> None:
         """The socket is gone; the session lives on for its lease, unless somebody asked to close it meanwhile."""
         session.attached = False
+        session.holder = None
         self.renew(session)
         if session.close_when_detached and session.id in self.sessions:
             self.end(session, "closed by request")
@@ -170,18 +188,19 @@ class SessionManager:
             session.on_end(reason)
         for watcher in list(session.watchers):
             watcher(reason)
-        self._bury(session.id, reason)
+        self._tombstones.bury(session.id, reason, asyncio.get_running_loop().time())
         if self.on_end is not None:
             self.on_end(session, reason)
         world = session.world
         world.sessions.discard(session.id)
         if world.sessions:
+            self.room.give_up()
             done()
             return
-        self._room.closing += 1
+        self.room.closing_begins()
 
         def closed() -> None:
-            self._room.closed()
+            self.room.closed()
             done()
 
         self._close_world(world, reason, closed)
@@ -235,26 +254,29 @@ class SessionManager:
         if closing is not None and closing.closed is not None:
             self._after_close.setdefault(closing, []).append(lambda: self._again(operation, finish))
             return None
-        if self.active >= self.max_sessions:
-            if self._room.wait(lambda: self._again(operation, finish), lambda: finish(Result(error=self._full()))):
+        if not self.room.take():
+            if self.room.wait(lambda: self._again(operation, finish), lambda: finish(Result(error=self._full()))):
                 return None
             raise self._full()
-        world, fresh = self._world_for(request.world_name, operation)
-        self._room.opening += 1
+        try:
+            world, fresh = self._world_for(request.world_name, operation)
+        except OpenEnvError:
+            self.room.give_up()
+            raise
         session = Session(
-            id=str(uuid.uuid4()),
+            id=self.ids.new(),
             principal=operation.principal,
             context=operation.context,
             world=world,
             kind=request.kind,
             key=key,
+            lease_s=request.lease_s,
         )
         world.sessions.add(session.id)
         if key is not None:
             self._implicit[key] = []
 
         def made(error: OpenEnvError | None) -> None:
-            self._room.opening -= 1
             self._seat(session, error, finish)
 
         if fresh:
@@ -264,9 +286,10 @@ class SessionManager:
         return None
 
     def _full(self) -> CapacityReached:
+        active, limit = self.room.taken_everywhere, self.max_sessions
         return CapacityReached(
-            f"Server at capacity: {self.active}/{self.max_sessions} sessions active. Cannot accept new connections.",
-            details={"active_sessions": self.active, "max_sessions": self.max_sessions},
+            f"Server at capacity: {active}/{limit} sessions active. Cannot accept new connections.",
+            details={"active_sessions": active, "max_sessions": limit},
         )
 
     def _seat(self, session: Session, error: OpenEnvError | None, finish: Finish) -> None:
@@ -278,17 +301,16 @@ class SessionManager:
         if error is None and self.draining:
             error = ShuttingDown("The server is shutting down", hint="Connect again in a moment.")
         if error is not None:
+            self.room.give_up()
             world = session.world
             world.sessions.discard(session.id)
             if not world.sessions:
                 self._close_world(world, error.message, _nothing)
             result = Result(error=error)
         else:
-            self.sessions[session.id] = session
             if session.key is not None:
                 self._implicit[session.key] = session
-            self.renew(session)
-            self._schedule_reaper()
+            self.seat(session)
             result = Result(session=session.id)
         for one in waiting:
             one(result)
@@ -341,8 +363,8 @@ class SessionManager:
             if session is not None:
                 self.end(session, reason)
 
-    def _close_asked(self, session: Session, finish: Finish) -> Result | None:
-        if session.attached and session.kind == "free":
+    def _close_asked(self, session: Session, asker: Any, finish: Finish) -> Result | None:
+        if session.attached and session.kind == "free" and (asker is None or asker is not session.holder):
             session.close_when_detached = True
             return Result(value={"session_id": session.id, "closed": False, "closing": True})
         self.end(session, "closed by request", lambda: finish(Result(value={"session_id": session.id, "closed": True})))
@@ -361,30 +383,30 @@ class SessionManager:
             return None
         return World(self.specification, self.stateless_pool, self.grading, None, operation.principal, operation.context)
 
-    def _bury(self, session_id: str, reason: str) -> None:
-        now = asyncio.get_running_loop().time()
-        self._tombstones[session_id] = (reason, now + (self.lease_s or 900.0))
-        while self._tombstones:
-            oldest = next(iter(self._tombstones))
-            if self._tombstones[oldest][1] > now and len(self._tombstones) <= 10_000:
-                break
-            del self._tombstones[oldest]
-
-    def _schedule_reaper(self) -> None:
-        if self._reaper is None and self.lease_s is not None:
-            period = min(max(self.lease_s / 4, 0.05), 30.0)
-            self._reaper = asyncio.get_running_loop().call_later(period, self._reap)
+    def _schedule_reaper(self, lease_s: float) -> None:
+        """Look for ended leases within a quarter of this one, or half a minute."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + min(max(lease_s / 4, 0.05), 30.0)
+        if self._reaper is None or self._reaper.when() > due:
+            if self._reaper is not None:
+                self._reaper.cancel()
+            self._reaper = loop.call_at(due, self._reap)
 
     def _reap(self) -> None:
         """End sessions whose lease ran out; one that a socket holds or that is working is never among them."""
         self._reaper = None
         now = asyncio.get_running_loop().time()
-        leased = [session for session in self.sessions.values() if not session.attached]
-        for session in leased:
+        shortest: float | None = None
+        for session in list(self.sessions.values()):
+            lease_s = self._lease_of(session)
+            if session.attached or lease_s is None:
+                continue
             if not session.world.busy and session.expires < now:
-                self.end(session, f"no request for {self.lease_s:g} s")
-        if leased:
-            self._schedule_reaper()
+                self.end(session, f"no request for {lease_s:g} s")
+            elif shortest is None or lease_s < shortest:
+                shortest = lease_s
+        if shortest is not None:
+            self._schedule_reaper(shortest)
 
 
 def _may_use(principal: Principal, session: Session) -> bool:
