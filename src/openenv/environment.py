@@ -103,11 +103,22 @@ class _EnvironmentBase(Generic[ActionT, ObservationT, StateT]):
     """Steps of this episode, the running one included; counted by the runtime."""
     on_tools_changed: Callable[[], None] | None = None
     """Set by the runtime; see `tools_changed`."""
+    on_event: Callable[[Any], None] | None = None
+    """Set by the runtime; see `emit`."""
 
     def tools_changed(self) -> None:
         """Say, from any thread, that this instance's list of tools is another one now; MCP clients are told."""
         if self.on_tools_changed is not None:
             self.on_tools_changed()
+
+    def emit(self, event: Any) -> None:
+        """Tell clients of protocol v2 that listen (the event ``environment``); from any thread, in a step or between two.
+
+        Args:
+            event: A JSON value. When 1024 wait for the event loop, another one is dropped and counted.
+        """
+        if self.on_event is not None:
+            self.on_event(event)
 
     def question(self, name: str) -> Callable[..., Any] | None:
         """The method that answers a question which concerns no episode (`TaskProvider`'s), or None without one."""

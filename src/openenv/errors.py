@@ -19,6 +19,9 @@
     ├── ShuttingDown                    SHUTTING_DOWN        the server drains; comes with a retry hint
     ├── FactoryFailed                   FACTORY_ERROR        the factory raised: there is no environment
     ├── EpisodeOver                     EPISODE_OVER         the task has ended; reset to begin another episode
+    ├── SnapshotRefused                 SNAPSHOT_REFUSED     not a snapshot of this environment, or nobody's
+    ├── IdReused                        ID_REUSED            (v2) one id for two requests
+    ├── AnswerGone                      ANSWER_GONE          (v2) a repeat whose answer is not kept any more
     ├── SessionError                    SESSION_ERROR        an unknown, closed or taken session
     │   └── SessionLost                 SESSION_LOST         (client) the socket went away and the world with it
     ├── Unauthenticated                 UNAUTHENTICATED      nobody, or a bad token
@@ -27,9 +30,10 @@
     │   └── QueryTooExpensive           QUERY_TOO_EXPENSIVE  SQL past its budget of work, rows or bytes
     ├── PayloadTooLarge                 PAYLOAD_TOO_LARGE    a body over the limit
     ├── ConnectionFailed                CONNECTION_FAILED    (client) no server answered
-    ├── DeadlineExceeded                DEADLINE_EXCEEDED    (client) no answer in time
+    ├── DeadlineExceeded                DEADLINE_EXCEEDED    no answer in time
     ├── Cancelled                       CANCELLED            the caller took the operation back
     ├── ServerError                     (the server's code)  (client) the server answered with an error
+    ├── BatchFailed                     BATCH_FAILED         (client) some of many steps failed; it has all results
     └── ConfigurationError              CONFIGURATION_ERROR  the author or operator has to mend something
 
 A class's ``code`` is stable: clients may match on it. ``field``, ``hint`` and ``example`` say where the fault lies and
@@ -202,6 +206,27 @@ class EpisodeOver(OpenEnvError):
     http_status = 409
 
 
+class SnapshotRefused(OpenEnvError):
+    """The bytes are no snapshot of this environment, version and types, or no server with this key has made them."""
+
+    code = "SNAPSHOT_REFUSED"
+    http_status = 422
+
+
+class IdReused(OpenEnvError):
+    """A request has the id of another one of its session."""
+
+    code = "ID_REUSED"
+    http_status = 409
+
+
+class AnswerGone(OpenEnvError):
+    """A request that was done comes again, and its answer is not kept any more. It is not done again."""
+
+    code = "ANSWER_GONE"
+    http_status = 410
+
+
 class SessionError(OpenEnvError):
     """The session is unknown, closed, or another socket holds it."""
 
@@ -258,7 +283,7 @@ class ConnectionFailed(OpenEnvError):
 
 
 class DeadlineExceeded(OpenEnvError):
-    """(client) The answer did not come in time."""
+    """The answer did not come in time. What the work led to, if it could not be stopped, is to be had by asking again (v2)."""
 
     code = "DEADLINE_EXCEEDED"
     http_status = 504
@@ -281,6 +306,25 @@ class ServerError(OpenEnvError, RuntimeError):
     def __str__(self) -> str:
         hint = f" Hint: {self.hint}" if self.hint else ""
         return f"Server error: {self.message} (code: {self.code}){hint}"
+
+
+class BatchFailed(OpenEnvError):
+    """(client) Some of the steps that were taken together failed. Nothing is lost: the others have been taken.
+
+    Attributes:
+        results: One for each entry, in order: its `StepResult`, or its error.
+    """
+
+    code = "BATCH_FAILED"
+
+    def __init__(self, message: str, *, results: Sequence[Any] = (), **known: Any) -> None:
+        super().__init__(message, **known)
+        self.results = list(results)
+
+    @property
+    def failures(self) -> dict[int, OpenEnvError]:
+        """The errors, by the places of their entries."""
+        return {place: one for place, one in enumerate(self.results) if isinstance(one, OpenEnvError)}
 
 
 class ConfigurationError(OpenEnvError):

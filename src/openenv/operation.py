@@ -47,6 +47,10 @@ OpName = Literal[
     "query",
     "export",
     "attach",
+    "snapshot",
+    "restore",
+    "fork",
+    "watch",
     "sessions",
     "issue_token",
     "describe",
@@ -69,6 +73,10 @@ REQUIRED_SCOPE: Final[Mapping[str, str]] = MappingProxyType(
         "query": "grade",
         "export": "grade",
         "attach": "act",
+        "snapshot": "reset",
+        "restore": "reset",
+        "fork": "create",
+        "watch": "watch",
         "sessions": "create",
         "issue_token": "grade",
         "metrics": "metrics",
@@ -238,6 +246,8 @@ class Result:
     episode: str | None = None
     seconds: float = 0.0
     """How long the environment took, without waiting for its turn."""
+    busy: bool = False
+    """Whether an operation was running: ``value`` is the state before it."""
 
 
 @dataclass(slots=True)

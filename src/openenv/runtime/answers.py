@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from itertools import islice
 from typing import Any
 
@@ -10,12 +12,26 @@ from pydantic import BaseModel
 
 from openenv.errors import ExecutionFailed
 
-__all__ = ["LONGEST", "settled"]
+__all__ = ["LONGEST", "copied", "settled"]
 
 LONGEST = 100_000
 """Items of what is made one after the other; a longer answer is an error, as is one without an end."""
 
+log = logging.getLogger("openenv.runtime")
+
 _COMPLETE = (str, bytes, bytearray, list, tuple, set, frozenset, Mapping, BaseModel)
+
+
+def copied(state: Any) -> Any:
+    """The state as it is now: the next operation may change the environment's own while this one is being written out.
+
+    What cannot be copied is handed on as it is, as an environment's observations are.
+    """
+    try:
+        return deepcopy(state)
+    except Exception:
+        log.debug("a state of type %s cannot be copied", type(state).__name__, exc_info=True)
+        return state
 
 
 def settled(answer: Any, name: str) -> Any:

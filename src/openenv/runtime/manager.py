@@ -18,12 +18,13 @@ from openenv.errors import (
     ShuttingDown,
     Unsupported,
 )
-from openenv.operation import Operation, Principal, Result
+from openenv.operation import Operation, Principal, RequestContext, Result
 from openenv.runtime.executors import ThreadPool
+from openenv.runtime.forking import fork
 from openenv.runtime.ids import SessionIds
 from openenv.runtime.permission import permit
 from openenv.runtime.room import Room
-from openenv.runtime.session import Session, SessionRequest
+from openenv.runtime.session import Holder, Session, SessionRequest
 from openenv.runtime.specification import EnvironmentSpecification
 from openenv.runtime.stateless import Stateless
 from openenv.runtime.tombstones import Tombstones
@@ -59,7 +60,7 @@ class SessionManager:
         self.pool = pool or ThreadPool()
         self.stateless_pool = stateless_pool or self.pool.another()
         """For requests without a session: they take no thread from sessions either."""
-        self._stateless = Stateless(self._world_of_one, self._open, self._close_world)
+        self._stateless = Stateless(self._world_of_one, self.open_world, self._close_world)
         self.grading = ThreadPool(shared=2, hang_limit_s=self.pool.hang_limit_s)
         """Grading reads copies and may be slow: it takes no thread from environments."""
         self.sessions: dict[str, Session] = {}
@@ -105,7 +106,10 @@ class SessionManager:
             return None
         session = self.session(operation.session, operation.principal)
         if op == "close":
-            return self._close_asked(session, finish)
+            return self._close_asked(session, operation.payload, finish)
+        if op == "fork":
+            fork(self, session, operation, finish)
+            return None
         return self._submit(session, operation, finish)
 
     def _submit(self, session: Session, operation: Operation, finish: Finish) -> Result | None:
@@ -137,23 +141,36 @@ class SessionManager:
 
     def renew(self, session: Session) -> None:
         """The lease begins anew."""
-        if self.lease_s is not None:
-            session.expires = asyncio.get_running_loop().time() + self.lease_s
+        lease_s = self._lease_of(session)
+        if lease_s is not None:
+            session.expires = asyncio.get_running_loop().time() + lease_s
+            self._schedule_reaper(lease_s)
 
-    def attach(self, session_id: str, principal: Principal) -> Session:
-        """Give a session to a socket, which holds it until it is detached or ended."""
+    def _lease_of(self, session: Session) -> float | None:
+        return self.lease_s if session.lease_s is None else session.lease_s
+
+    def attach(self, session_id: str, principal: Principal, holder: Holder | None = None) -> Session:
+        """Give a session to a socket, which holds it until it is detached or ended.
+
+        A ``holder`` takes it from one of its kind. Raises `SessionError` where another socket has it.
+        """
         session = self.session(session_id, principal)
+        if session.holder is not None and holder is not None:
+            session.holder.taken(session)
+            session.attached = False
         if session.attached:
             raise SessionError(
                 f"Session {session_id} already has an attached WebSocket", hint="Close that one, or open another session."
             )
         session.attached = True
+        session.holder = holder
         session.expires = 0.0
         return session
 
     def detach(self, session: Session) -> None:
         """The socket is gone; the session lives on for its lease, unless somebody asked to close it meanwhile."""
         session.attached = False
+        session.holder = None
         self.renew(session)
         if session.close_when_detached and session.id in self.sessions:
             self.end(session, "closed by request")
@@ -238,9 +255,9 @@ class SessionManager:
             self._after_close.setdefault(closing, []).append(lambda: self._again(operation, finish))
             return None
         if not self.room.take():
-            if self.room.wait(lambda: self._again(operation, finish), lambda: finish(Result(error=self._full()))):
+            if self.room.wait(lambda: self._again(operation, finish), lambda: finish(Result(error=self.full()))):
                 return None
-            raise self._full()
+            raise self.full()
         try:
             world, fresh = self._world_for(request.world_name, operation)
         except OpenEnvError:
@@ -253,6 +270,7 @@ class SessionManager:
             world=world,
             kind=request.kind,
             key=key,
+            lease_s=request.lease_s,
         )
         world.sessions.add(session.id)
         if key is not None:
@@ -262,12 +280,13 @@ class SessionManager:
             self._seat(session, error, finish)
 
         if fresh:
-            self._open(world, made)
+            self.open_world(world, made)
         else:
             world.when_open(made)
         return None
 
-    def _full(self) -> CapacityReached:
+    def full(self) -> CapacityReached:
+        """The refusal of who finds no place."""
         active, limit = self.room.taken_everywhere, self.max_sessions
         return CapacityReached(
             f"Server at capacity: {active}/{limit} sessions active. Cannot accept new connections.",
@@ -290,11 +309,9 @@ class SessionManager:
                 self._close_world(world, error.message, _nothing)
             result = Result(error=error)
         else:
-            self.sessions[session.id] = session
             if session.key is not None:
                 self._implicit[session.key] = session
-            self.renew(session)
-            self._schedule_reaper()
+            self.seat(session)
             result = Result(session=session.id)
         for one in waiting:
             one(result)
@@ -310,15 +327,32 @@ class SessionManager:
                         f"the world {name!r} belongs to somebody else", hint="Choose another name for a world of your own."
                     )
                 return shared, False
-        world = World(self.specification, self.pool, self.grading, name, principal, operation.context)
-        world.on_lost = self._world_lost
+        world = self.new_world(name, principal, operation.context)
         if name is not None:
             self._worlds[(principal.tenant, name)] = world
         return world, True
 
-    def _open(self, world: World, made: Callable[[OpenEnvError | None], None]) -> None:
+    def new_world(self, name: str | None, owner: Principal, context: RequestContext) -> World:
+        """A world that is not open yet."""
+        world = World(self.specification, self.pool, self.grading, name, owner, context)
+        world.on_lost = self._world_lost
+        return world
+
+    def open_world(self, world: World, made: Callable[[OpenEnvError | None], None]) -> None:
+        """Make its environment; `shutdown` waits for what was opened."""
         self._open_worlds.add(world)
         world.open(made)
+
+    def seat(self, session: Session) -> None:
+        """The session is there, for its lease, in the place that was taken for it."""
+        self.sessions[session.id] = session
+        session.world.sessions.add(session.id)
+        self.renew(session)
+
+    def discard(self, world: World, reason: str) -> None:
+        """Close a world without a session, and give its place up."""
+        self.room.closing_begins()
+        self._close_world(world, reason, self.room.closed)
 
     def _close_world(self, world: World, reason: str, done: Callable[[], None]) -> None:
         def closed() -> None:
@@ -347,8 +381,8 @@ class SessionManager:
             if session is not None:
                 self.end(session, reason)
 
-    def _close_asked(self, session: Session, finish: Finish) -> Result | None:
-        if session.attached and session.kind == "free":
+    def _close_asked(self, session: Session, asker: Any, finish: Finish) -> Result | None:
+        if session.attached and session.kind == "free" and (asker is None or asker is not session.holder):
             session.close_when_detached = True
             return Result(value={"session_id": session.id, "closed": False, "closing": True})
         self.end(session, "closed by request", lambda: finish(Result(value={"session_id": session.id, "closed": True})))
@@ -367,21 +401,30 @@ class SessionManager:
             return None
         return World(self.specification, self.stateless_pool, self.grading, None, operation.principal, operation.context)
 
-    def _schedule_reaper(self) -> None:
-        if self._reaper is None and self.lease_s is not None:
-            period = min(max(self.lease_s / 4, 0.05), 30.0)
-            self._reaper = asyncio.get_running_loop().call_later(period, self._reap)
+    def _schedule_reaper(self, lease_s: float) -> None:
+        """Look for ended leases within a quarter of this one, or half a minute."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + min(max(lease_s / 4, 0.05), 30.0)
+        if self._reaper is None or self._reaper.when() > due:
+            if self._reaper is not None:
+                self._reaper.cancel()
+            self._reaper = loop.call_at(due, self._reap)
 
     def _reap(self) -> None:
         """End sessions whose lease ran out; one that a socket holds or that is working is never among them."""
         self._reaper = None
         now = asyncio.get_running_loop().time()
-        leased = [session for session in self.sessions.values() if not session.attached]
-        for session in leased:
+        shortest: float | None = None
+        for session in list(self.sessions.values()):
+            lease_s = self._lease_of(session)
+            if session.attached or lease_s is None:
+                continue
             if not session.world.busy and session.expires < now:
-                self.end(session, f"no request for {self.lease_s:g} s")
-        if leased:
-            self._schedule_reaper()
+                self.end(session, f"no request for {lease_s:g} s")
+            elif shortest is None or lease_s < shortest:
+                shortest = lease_s
+        if shortest is not None:
+            self._schedule_reaper(shortest)
 
 
 def _may_use(principal: Principal, session: Session) -> bool:

@@ -22,11 +22,12 @@ from openenv.errors import (
     ValidationFailed,
 )
 from openenv.operation import Episode, Event, Operation, RequestContext, Result
-from openenv.runtime.answers import settled
+from openenv.runtime.answers import copied, settled
 from openenv.runtime.beginning import context_of, reset_arguments
 from openenv.runtime.grading import grade_job, query_job
 from openenv.runtime.raised import is_stopped, text_of
 from openenv.runtime.seen import Seen
+from openenv.runtime.snapshots import image_of, put_back
 from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
 from openenv.scenario import Scenario, ToolCall
 from openenv.tools import ToolEnvironment, ToolProvider
@@ -89,6 +90,8 @@ class Play:
             "verify": self._verify,
             "query": self._query,
             "export": self._export,
+            "snapshot": self._snapshot,
+            "restore": self._restore,
         }
 
     async def perform(self, operation: Operation) -> Result | Deferred:
@@ -357,7 +360,8 @@ class Play:
         include = operation.include
         if include:
             if "state" in include:
-                result.state = self._state_read if self._waits else self.environment.state
+                state = self._state_read if self._waits else self.environment.state
+                result.state = state if self.specification.inline else copied(state)
             if "observation" in include:
                 result.observation, result.reward, result.done = self.last.observation, self.last.reward, self.last.done
         return result
@@ -404,6 +408,13 @@ class Play:
                 raise Unsupported("there is no initial image: no scenario is loaded", hint="Load a scenario first.")
             return Result(value=self.initial)
         return Result(value=self._database())
+
+    async def _snapshot(self, operation: Operation) -> Result:
+        return Result(value=await image_of(self))
+
+    async def _restore(self, operation: Operation) -> Result:
+        image, seed = operation.payload
+        return await self._answered(await put_back(self, image, seed), operation)
 
     def _database(self) -> bytes:
         if not isinstance(self.environment, DatabaseBacked):

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from openenv.operation import Principal, RequestContext
+    from openenv.runtime.ledger import Ledger
     from openenv.runtime.world import World
 
-__all__ = ["Session", "SessionRequest"]
+__all__ = ["ForkRequest", "Holder", "Session", "SessionRequest"]
+
+
+class Holder(Protocol):
+    """A connection that gives up a session when another one asks for it."""
+
+    def taken(self, session: Session) -> None:
+        """Another connection has the session now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,16 @@ class SessionRequest:
     world_name: str | None = None
     implicit: bool = False
     """The caller's own session of a named world: found again by that name, made when it is not there."""
+    lease_s: float | None = None
+    """How long it lives without a socket and a request; the server's own lease where it is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRequest:
+    """What a ``fork`` operation asks for: one session for each seed, its chance replaced where that is not None."""
+
+    seeds: tuple[int | None, ...]
+    lease_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -36,10 +54,18 @@ class Session:
     kind: Literal["socket", "free"]
     key: tuple[str, str, str] | None = None
     """(tenant, principal, world name) of an implicit session."""
+    lease_s: float | None = None
+    """Its own lease in seconds, where it is not the server's."""
     expires: float = 0.0
     """When the lease of a free session runs out, on the loop's clock."""
     attached: bool = False
     """Whether a socket holds a free session; a socket's own session is always held."""
+    holder: Holder | None = None
+    """Who holds it, where another connection may take it over."""
+    ledger: Ledger | None = None
+    """What it has answered, where its caller speaks a dialect in which nothing is done twice."""
+    parent: str | None = None
+    """The session that it is a fork of."""
     close_when_detached: bool = False
     ended: str | None = None
     """Why it has ended, once it has."""
@@ -55,6 +81,7 @@ class Session:
         return {
             "session_id": self.id,
             "world": self.world.name,
+            "parent": self.parent,
             "kind": self.kind,
             "attached": self.attached or self.kind == "socket",
             "busy": self.world.busy,

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from openenv.errors import Cancelled, FactoryFailed, LaneLost, OpenEnvError, Overloaded, SessionError
 from openenv.operation import Control, Operation, Principal, RequestContext, Result
 from openenv.runtime.play import Deferred, Play, drive
+from openenv.runtime.said import Said
 
 if TYPE_CHECKING:
     from openenv.runtime.executors import Lane, ThreadPool
     from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
+    from openenv.types import State
 
 __all__ = ["Finish", "World"]
 
@@ -27,6 +29,7 @@ log = logging.getLogger("openenv.runtime")
 
 Finish = Callable[[Result], None]
 MAILBOX_LIMIT = 1024
+_WITH_STATE = frozenset({"state"})
 
 
 class World:
@@ -54,6 +57,13 @@ class World:
         self.on_lost: Callable[[World, str], None] | None = None
         self.tool_listeners: set[Callable[[], None]] = set()
         """Told, on the event loop, when the environment's list of tools has changed."""
+        self.said = Said()
+        """What the environment says unasked, for those who listen."""
+        self.observers: set[Callable[[Operation, Result], None]] = set()
+        """Told of everything that was done, before the caller is."""
+        self.keeps_state = False
+        """Whether the state is copied after every operation, for `last_state`; an inline environment is never found busy."""
+        self.last_state: State | None = None
         self._pool = pool
         self._grading = grading
         self._lane: Lane | None = None
@@ -71,6 +81,12 @@ class World:
     def busy(self) -> bool:
         """Whether an operation (or the factory) is running."""
         return self._busy
+
+    def glance(self) -> Result | None:
+        """The state before the operation that is running; None where that is not known, or none is running."""
+        if not self._busy or self.last_state is None:
+            return None
+        return Result(value=self.last_state, busy=True)
 
     @property
     def idle_s(self) -> float:
@@ -101,6 +117,7 @@ class World:
             else:
                 self.play = Play(self.specification, outcome)
                 outcome.on_tools_changed = self._tools_changed(asyncio.get_running_loop())
+                outcome.on_event = self.said.by(asyncio.get_running_loop())
             self._opening = False
             for waiting in (finish, *self._on_open):
                 waiting(error)
@@ -170,16 +187,36 @@ class World:
         if self.specification.inline:
             outcome = play.perform_now(operation)
             if type(outcome) is Result:
+                if self.observers:
+                    self._show(operation, outcome)
                 return outcome
             self._busy = True
             self._finished(outcome, finish)
             return None
         self._busy = True
+        if self.keeps_state or self.observers:
+            finish = self._noting(operation, finish)
         if self.specification.is_async:
             self._spawn(play.perform(operation), finish, control)
             return None
         self._run_on_lane(lambda: play.perform_now(operation), finish, self._lane)
         return None
+
+    def _noting(self, operation: Operation, finish: Finish) -> Finish:
+        if self.keeps_state:
+            operation.include |= _WITH_STATE
+
+        def noted(result: Result) -> None:
+            if result.state is not None:
+                self.last_state = result.state
+            self._show(operation, result)
+            finish(result)
+
+        return noted
+
+    def _show(self, operation: Operation, result: Result) -> None:
+        for observer in list(self.observers):
+            observer(operation, result)
 
     def _run_on_lane(self, job: Callable[[], Any], finish: Finish, lane: Lane | None) -> None:
         try:
