@@ -188,6 +188,17 @@ def test_what_breaks_the_protocol_closes_the_socket_with_its_code(server: Server
     again.socket.close()
 
 
+def test_a_client_that_stops_sending_still_gets_its_answers(server: Server) -> None:
+    for _ in range(20):
+        client = Raw(server)
+        client.send(text(STEP))
+        assert echoed(client.answer()) == "hi"
+        client.send(text(STEP) * 3)
+        client.socket.shutdown(socket.SHUT_WR)
+        assert [echoed(client.answer()) for _ in range(3)] == ["hi"] * 3
+        client.socket.close()
+
+
 def test_what_follows_a_close_is_not_played(server: Server) -> None:
     client = Raw(server)
     client.send(text(STEP) + text({"type": "close"}) + text(STEP) * 50)

@@ -59,6 +59,8 @@ class DoorConversation(Conversation):
     WAITING_FRAMES = 32
     WAITING_CHARACTERS = 262_144
     """More than either is not read from the socket until some are answered."""
+    SLOW_S = 1e-4
+    """The answer to a longer step waits for no others in the outbox."""
 
     def __init__(
         self, core: ServerCore, session: Session, connection: Connection, context: RequestContext, door: Door
@@ -121,7 +123,8 @@ class DoorConversation(Conversation):
             self.flow()
 
     def _answer(self, frame: Frame, result: Result) -> None:
-        self._door.write(self.encode(frame, result))
+        # What a slow step has kept waiting is not to wait for another one.
+        self._door.write(self.encode(frame, result), result.seconds > self.SLOW_S)
         if self.session.ended is not None:
             self.leave()
 

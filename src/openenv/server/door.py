@@ -11,17 +11,21 @@ Only `openenv.server.serve` uses it. Under any other ASGI server the same conver
 from __future__ import annotations
 
 from asyncio import BaseTransport
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
 from openenv.server.conversation import DOOR
+from openenv.server.outbox import Outbox
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:
     from websockets.utils import apply_mask
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 __all__ = ["Door", "Hand"]
 
@@ -49,6 +53,7 @@ class Door(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
+        self._outbox = Outbox.of(self.loop)
         # At the level debug websockets writes down every header of a handshake, and tokens are among them.
         self.conn.debug = False
 
@@ -69,8 +74,13 @@ class Door(WebSocketsSansIOProtocol):
             else:
                 self.queue.put_nowait(message)
         self._hand = hand
-        self._short_way = not self.frames and self.conn.max_fragment_size is None
+        self._short_way = not self.frames and self.conn.max_fragment_size is None and self._between_frames()
         self.read(True)
+
+    def _between_frames(self) -> bool:
+        """Whether websockets' parser waits for the first byte of a frame: what it has half read is for the long way to end."""
+        waits_in = getattr(self.conn.parser, "gi_yieldfrom", None)
+        return getattr(waits_in, "__name__", "") == "at_eof"
 
     def read(self, wanted: bool) -> None:
         """Read from the socket, or leave what comes in the kernel's buffer so that the client has to wait."""
@@ -101,11 +111,20 @@ class Door(WebSocketsSansIOProtocol):
         if self.read_paused and self.ping_timeout is not None and not self.transport.is_closing():
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
+        self._outbox.send()
         super().keepalive_timeout()
 
-    def write(self, payload: bytes) -> None:
-        """Send one text frame; nothing when the socket is closed or closing."""
-        if self.disconnected or self.close_sent or self.transport.is_closing():
+    def shutdown(self) -> None:
+        self._outbox.send()
+        super().shutdown()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        self._outbox.send()
+        await super().send(message)
+
+    def write(self, payload: bytes, at_once: bool = False) -> None:
+        """Send one text frame, at the end of this turn of the loop or ``at_once``; nothing when the socket is closed."""
+        if self.disconnected or self.close_sent:
             return
         length = len(payload)
         if length < 126:
@@ -114,10 +133,11 @@ class Door(WebSocketsSansIOProtocol):
             head = b"\x81\x7e" + length.to_bytes(2, "big")
         else:
             head = b"\x81\x7f" + length.to_bytes(8, "big")
-        self.transport.write(head + payload)
+        self._outbox.put(self.transport, head + payload, at_once)
 
     def data_received(self, data: bytes) -> None:
         if not self._short_way:
+            self._outbox.send()
             super().data_received(data)
             if self.conn.handshake_exc is not None and not self.transport.is_closing():
                 # A handshake that cannot be read, such as one with a header of 10 kB: uvicorn leaves its sender waiting.
@@ -144,6 +164,7 @@ class Door(WebSocketsSansIOProtocol):
             if stop > end:
                 break
             if control:
+                self._outbox.send()
                 super().data_received(data[position:stop])
                 if self.transport.is_closing():
                     return
@@ -166,23 +187,27 @@ class Door(WebSocketsSansIOProtocol):
 
     def _take_the_long_way(self, data: bytes) -> None:
         self._short_way = False
+        self._outbox.send()
         super().data_received(data)
 
     def send_receive_event_to_app(self) -> None:
         hand = self._hand
-        if hand is None or self.close_sent:
+        if self.close_sent:
             super().send_receive_event_to_app()
             return
         data = b"".join(self.frames)
-        if self.curr_msg_data_type != "text":
-            self.frames = []
-            hand.take(None)
+        text: str | None = None
+        if self.curr_msg_data_type == "text":
+            try:
+                text = data.decode()
+            except UnicodeDecodeError:
+                # uvicorn would log a traceback for each of them.
+                self.frames = []
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+                return
+        if hand is None:
+            super().send_receive_event_to_app()
             return
         self.frames = []
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            self.conn.send_close(1007)
-            self.handle_parser_exception()
-            return
         hand.take(text)
