@@ -30,8 +30,10 @@ __all__ = [
     "Transform",
 ]
 
-Execution = Literal["inline", "thread"]
-"""Where a synchronous environment runs: on the event loop (for steps of microseconds) or on a pool of threads."""
+Execution = Literal["inline", "thread", "process"]
+"""Where a synchronous environment runs: on the event loop (for steps of microseconds), on a pool of threads, or each world in a
+worker process, whose crash, memory and hanging are its own world's.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,10 @@ class Environment(_EnvironmentBase[ActionT, ObservationT, StateT], ABC):
     execution: ClassVar[Execution] = "thread"
     affinity: ClassVar[bool] = False
     """Whether factory, ``reset``, ``step`` and ``close`` must all run on one thread."""
+    process_memory_mb: ClassVar[int] = 1024
+    """With ``execution = "process"``: what a worker process may hold, in MiB; 0 is no limit."""
+    process_episodes: ClassVar[int] = 1000
+    """With ``execution = "process"``: after how many episodes a worker process is replaced; 0 is never."""
 
     @abstractmethod
     def reset(self, *args: Any, **kwargs: Any) -> ObservationT:

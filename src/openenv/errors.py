@@ -12,6 +12,9 @@
     ├── Unsupported                     UNSUPPORTED          the environment cannot do this at all
     ├── ExecutionFailed                 EXECUTION_ERROR      the environment raised
     │   ├── LaneLost                    LANE_LOST            its thread hung past the limit; the world is gone
+    │   │   ├── WorkerCrashed           WORKER_CRASHED       its worker process ended: a signal, or an exit
+    │   │   ├── WorkerMemory            WORKER_MEMORY        it held more than its process may
+    │   │   └── WorkerTimeout           WORKER_TIMEOUT       it ran past its limit or deadline in its process
     │   └── ToolServerFailed            TOOL_SERVER_FAILED   the MCP server behind it ended, or is of no use
     ├── CapacityReached                 CAPACITY_REACHED     no slot free; comes with a retry hint
     │   └── Overloaded                  OVERLOADED           a queue or a pool is full
@@ -148,6 +151,24 @@ class LaneLost(ExecutionFailed):
     """The environment's thread did not come back within the hang limit: its world is lost."""
 
     code = "LANE_LOST"
+
+
+class WorkerCrashed(LaneLost):
+    """The environment's worker process ended, and its world with it. ``details`` has the ``signal`` or the ``exit_code``."""
+
+    code = "WORKER_CRASHED"
+
+
+class WorkerMemory(LaneLost):
+    """The environment held more than its worker process may (``limit_mb`` in ``details``): the process was ended."""
+
+    code = "WORKER_MEMORY"
+
+
+class WorkerTimeout(LaneLost):
+    """An operation ran past the hang limit or its own deadline (``limit_s`` in ``details``): the worker process was ended."""
+
+    code = "WORKER_TIMEOUT"
 
 
 class ToolServerFailed(ExecutionFailed):

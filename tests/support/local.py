@@ -8,7 +8,7 @@ from typing import Any
 
 from openenv.operation import ANONYMOUS, NO_CONTEXT, Operation, Principal, RequestContext, Result
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager, SessionRequest
-from openenv.runtime.executors import ThreadPool
+from openenv.runtime.executors import ProcessPool, ThreadPool
 from openenv.server.app import types_of
 from openenv.types import State
 
@@ -34,10 +34,11 @@ class Local:
         pool: ThreadPool | None = None,
         max_sessions: int = 100,
         lease_s: float | None = 60.0,
+        workers: ProcessPool | None = None,
     ) -> None:
         action, observation = types_of(factory)
         self.specification = EnvironmentSpecification.of(factory, action, observation, State, None)
-        self.manager = SessionManager(self.specification, max_sessions=max_sessions, lease_s=lease_s, pool=pool)
+        self.manager = SessionManager(self.specification, max_sessions=max_sessions, lease_s=lease_s, pool=pool, workers=workers)
         self.pipeline = Pipeline(self.manager, middleware)
 
     async def run(
@@ -51,9 +52,7 @@ class Local:
         context: RequestContext = NO_CONTEXT,
         include: frozenset[str] = frozenset(),
     ) -> Result:
-        operation = Operation(
-            op, payload, arguments, session=session, principal=principal, context=context, include=include
-        )
+        operation = Operation(op, payload, arguments, session=session, principal=principal, context=context, include=include)
         return await self.pipeline.run(operation)
 
     async def open(self, world: str | None = None, *, kind: Any = "socket", principal: Principal = ANONYMOUS) -> str:

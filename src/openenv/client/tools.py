@@ -29,6 +29,9 @@ _NOT_THE_TOOLS = frozenset(
         "UNKNOWN_TYPE",
         "UNSUPPORTED",
         "VALIDATION_ERROR",
+        "WORKER_CRASHED",
+        "WORKER_MEMORY",
+        "WORKER_TIMEOUT",
     }
 )
 """Codes that say something of the server or the session. Any other is a tool's own answer."""

@@ -32,7 +32,17 @@ Category = Literal["wrong_tool", "wrong_arguments", "wrong_order", "other"]
 CATEGORIES: tuple[Category, ...] = ("wrong_tool", "wrong_arguments", "wrong_order", "other")
 
 _MACHINERY = frozenset(
-    {"UNAUTHENTICATED", "EXECUTION_ERROR", "LANE_LOST", "TOOL_SERVER_FAILED", "DEADLINE_EXCEEDED", "EPISODE_OVER"}
+    {
+        "DEADLINE_EXCEEDED",
+        "EPISODE_OVER",
+        "EXECUTION_ERROR",
+        "LANE_LOST",
+        "TOOL_SERVER_FAILED",
+        "UNAUTHENTICATED",
+        "WORKER_CRASHED",
+        "WORKER_MEMORY",
+        "WORKER_TIMEOUT",
+    }
 )
 _MALFORMED = frozenset({"INVALID_ARGUMENTS", "VALIDATION_ERROR", "INVALID_JSON"})
 

@@ -28,7 +28,17 @@ INFRASTRUCTURE_CODES = frozenset(
 )
 """Errors of what carries the calls."""
 
-ENVIRONMENT_CODES = frozenset({"EXECUTION_ERROR", "FACTORY_ERROR", "LANE_LOST", "TOOL_SERVER_FAILED"})
+ENVIRONMENT_CODES = frozenset(
+    {
+        "EXECUTION_ERROR",
+        "FACTORY_ERROR",
+        "LANE_LOST",
+        "TOOL_SERVER_FAILED",
+        "WORKER_CRASHED",
+        "WORKER_MEMORY",
+        "WORKER_TIMEOUT",
+    }
+)
 """Errors that say that the environment itself broke: it raised what it did not mean to raise."""
 
 

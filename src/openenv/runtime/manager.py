@@ -19,15 +19,16 @@ from openenv.errors import (
     Unsupported,
 )
 from openenv.operation import Operation, Principal, RequestContext, Result
-from openenv.runtime.executors import ThreadPool
+from openenv.runtime.executors import ProcessPool, ThreadPool
 from openenv.runtime.forking import fork
 from openenv.runtime.ids import SessionIds
 from openenv.runtime.permission import permit
 from openenv.runtime.room import Room
 from openenv.runtime.session import Holder, Session, SessionRequest
 from openenv.runtime.specification import EnvironmentSpecification
-from openenv.runtime.stateless import Stateless
+from openenv.runtime.stateless import AT_ONCE, Stateless
 from openenv.runtime.tombstones import Tombstones
+from openenv.runtime.worker_world import WorkerWorld
 from openenv.runtime.world import Finish, World
 from openenv.types import ToolListing
 
@@ -49,6 +50,7 @@ class SessionManager:
         lease_s: float | None = 900.0,
         pool: ThreadPool | None = None,
         stateless_pool: ThreadPool | None = None,
+        workers: ProcessPool | None = None,
     ) -> None:
         limit = specification.environment_type.max_sessions
         self.specification = specification
@@ -60,7 +62,10 @@ class SessionManager:
         self.pool = pool or ThreadPool()
         self.stateless_pool = stateless_pool or self.pool.another()
         """For requests without a session: they take no thread from sessions either."""
-        self._stateless = Stateless(self._world_of_one, self.open_world, self._close_world)
+        self.workers = workers or (ProcessPool(specification) if specification.in_process else None)
+        """For an environment whose worlds are in processes."""
+        at_once = AT_ONCE if self.workers is None else min(AT_ONCE, self.workers.limit)
+        self._stateless = Stateless(self._world_of_one, self.open_world, self._close_world, at_once=at_once)
         self.grading = ThreadPool(shared=2, hang_limit_s=self.pool.hang_limit_s)
         """Grading reads copies and may be slow: it takes no thread from environments."""
         self.sessions: dict[str, Session] = {}
@@ -214,6 +219,8 @@ class SessionManager:
     def start(self) -> None:
         """Take sessions; again, after a `shutdown`."""
         self.draining = False
+        if self.workers is not None:
+            self.workers.start()
 
     async def shutdown(self, patience_s: float = 30.0) -> None:
         """End every session and world.
@@ -236,6 +243,8 @@ class SessionManager:
             self._reaper = None
         for pool in (self.pool, self.stateless_pool, self.grading):
             pool.close()
+        if self.workers is not None:
+            await self.workers.close()
 
     def _create(self, operation: Operation, finish: Finish) -> Result | None:
         request: SessionRequest = operation.payload or SessionRequest()
@@ -334,9 +343,14 @@ class SessionManager:
 
     def new_world(self, name: str | None, owner: Principal, context: RequestContext) -> World:
         """A world that is not open yet."""
-        world = World(self.specification, self.pool, self.grading, name, owner, context)
+        world = self._world(self.pool, name, owner, context)
         world.on_lost = self._world_lost
         return world
+
+    def _world(self, pool: ThreadPool, name: str | None, owner: Principal, context: RequestContext) -> World:
+        if self.workers is None:
+            return World(self.specification, pool, self.grading, name, owner, context)
+        return WorkerWorld(self.specification, self.workers, pool, self.grading, name, owner, context)
 
     def open_world(self, world: World, made: Callable[[OpenEnvError | None], None]) -> None:
         """Make its environment; `shutdown` waits for what was opened."""
@@ -399,7 +413,7 @@ class SessionManager:
         """A world for a single request."""
         if self.draining:
             return None
-        return World(self.specification, self.stateless_pool, self.grading, None, operation.principal, operation.context)
+        return self._world(self.stateless_pool, None, operation.principal, operation.context)
 
     def _schedule_reaper(self, lease_s: float) -> None:
         """Look for ended leases within a quarter of this one, or half a minute."""

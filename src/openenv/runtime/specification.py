@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from openenv.environment import AsyncEnvironment, Context, Environment
-from openenv.errors import ConfigurationError, ValidationFailed
+from openenv.errors import ConfigurationError, FactoryFailed, ValidationFailed
 from openenv.operation import Principal, RequestContext
 from openenv.tools import Arguments, ToolEnvironment, ToolProvider
 from openenv.types import State, ToolListing, WireObservation
@@ -55,14 +55,29 @@ class EnvironmentSpecification:
         observation_type: type[WireObservation],
         state_type: type[State],
         name: str | None,
+        *,
+        environment_type: type[AnyEnvironment] | None = None,
     ) -> EnvironmentSpecification:
-        """Look at a factory. A function without a return annotation is called once, and the instance closed again."""
+        """Look at a factory. A function without a return annotation is called once, and the instance closed again.
+
+        Args:
+            factory: What makes an environment.
+            action_type: What its ``step`` takes.
+            observation_type: What it returns.
+            state_type: What its ``state`` is.
+            name: The environment's; None is the factory's own.
+            environment_type: What the factory makes, where that is known.
+
+        Raises:
+            TypeError: ``factory`` is an instance.
+            ConfigurationError: it makes no environment, asks for what nobody can give, or for an execution there is not.
+        """
         if not callable(factory):
             raise TypeError(
                 f"create_app takes a factory, not a {type(factory).__name__} instance: an instance would be shared by all "
                 "sessions. Pass the class, or a function: `create_app(lambda: MyEnvironment(), Action, Observation)`."
             )
-        environment_type = _environment_type(factory)
+        environment_type = environment_type or _environment_type(factory)
         step = Arguments(_without_action(environment_type.step), name="step")
         return cls(
             name=name or getattr(factory, "__name__", None) or environment_type.__name__,
@@ -105,6 +120,11 @@ class EnvironmentSpecification:
         return issubclass(self.environment_type, Environment) and self.environment_type.execution == "inline"
 
     @property
+    def in_process(self) -> bool:
+        """Whether every world is in a worker process."""
+        return getattr(self.environment_type, "execution", None) == "process"
+
+    @property
     def affinity(self) -> bool:
         """Whether every call must be made on one thread."""
         return issubclass(self.environment_type, Environment) and self.environment_type.affinity
@@ -121,6 +141,11 @@ class EnvironmentSpecification:
         if issubclass(kind, ToolEnvironment) and kind.tool_listings is ToolEnvironment.tool_listings:
             return [found.listing() for found in kind.tools]
         return None if self.has_tools else []
+
+    def factory_failed(self) -> FactoryFailed:
+        """What is answered when the factory raised; the log says what."""
+        name = self.name_of_factory
+        return FactoryFailed(f"Environment factory '{name}' failed to create instance.", details={"factory_name": name})
 
     def make(self, context: RequestContext, principal: Principal) -> AnyEnvironment:
         """Call the factory with what it asks for."""
@@ -140,6 +165,11 @@ def _environment_type(factory: Factory) -> type[AnyEnvironment]:
             hint="Derive it from openenv.Environment, openenv.AsyncEnvironment or openenv.ToolEnvironment.",
         )
     environment_type: type[AnyEnvironment] = target
+    if issubclass(target, AsyncEnvironment) and getattr(target, "execution", None) == "process":
+        raise ConfigurationError(
+            f"{target.__name__} is an AsyncEnvironment, and those do not run in worker processes",
+            hint="Derive it from openenv.Environment, or leave `execution` out.",
+        )
     return environment_type
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from openenv.errors import Cancelled, FactoryFailed, LaneLost, OpenEnvError, Overloaded, SessionError
+from openenv.errors import Cancelled, LaneLost, OpenEnvError, Overloaded, SessionError
 from openenv.operation import Control, Operation, Principal, RequestContext, Result
 from openenv.runtime.play import Deferred, Play, drive
 from openenv.runtime.said import Said
@@ -95,6 +95,24 @@ class World:
 
     def open(self, finish: Callable[[OpenEnvError | None], None]) -> None:
         """Call the factory (on the pool, never on the event loop), then ``finish``."""
+
+        def built(outcome: Play | OpenEnvError) -> None:
+            error = outcome if isinstance(outcome, OpenEnvError) else None
+            if isinstance(outcome, OpenEnvError):
+                self.failure = outcome
+                self._release()
+            else:
+                self.play = outcome
+            self._opening = False
+            for waiting in (finish, *self._on_open):
+                waiting(error)
+            self._on_open.clear()
+            self._next()
+
+        self._build(built)
+
+    def _build(self, built: Callable[[Play | OpenEnvError], None]) -> None:
+        """Make the environment where it is to live."""
         make = self.specification.make
 
         def build() -> AnyEnvironment | OpenEnvError:
@@ -104,30 +122,20 @@ class World:
                 return error
             except BaseException:
                 log.exception("the factory of %s raised", self.specification.name)
-                name = self.specification.name_of_factory
-                return FactoryFailed(
-                    f"Environment factory '{name}' failed to create instance.", details={"factory_name": name}
-                )
+                return self.specification.factory_failed()
 
-        def built(outcome: AnyEnvironment | OpenEnvError) -> None:
-            error = outcome if isinstance(outcome, OpenEnvError) else None
+        def made(outcome: AnyEnvironment | OpenEnvError) -> None:
             if isinstance(outcome, OpenEnvError):
-                self.failure = outcome
-                self._release()
-            else:
-                self.play = Play(self.specification, outcome)
-                outcome.on_tools_changed = self._tools_changed(asyncio.get_running_loop())
-                outcome.on_event = self.said.by(asyncio.get_running_loop())
-            self._opening = False
-            for waiting in (finish, *self._on_open):
-                waiting(error)
-            self._on_open.clear()
-            self._next()
+                built(outcome)
+                return
+            outcome.on_tools_changed = self._tools_changed(asyncio.get_running_loop())
+            outcome.on_event = self.said.by(asyncio.get_running_loop())
+            built(Play(self.specification, outcome))
 
         try:
             if self.specification.affinity:
                 self._lane = self._pool.pin()
-            self._pool.submit(build, built, built, self._lane)
+            self._pool.submit(build, made, made, self._lane)
         except OpenEnvError as error:
             built(error)
 
@@ -196,11 +204,17 @@ class World:
         self._busy = True
         if self.keeps_state or self.observers:
             finish = self._noting(operation, finish)
-        if self.specification.is_async:
-            self._spawn(play.perform(operation), finish, control)
-            return None
-        self._run_on_lane(lambda: play.perform_now(operation), finish, self._lane)
+        self._begin(operation, finish)
         return None
+
+    def _begin(self, operation: Operation, finish: Finish) -> None:
+        """Do what is not done inline."""
+        play = self.play
+        assert play is not None
+        if self.specification.is_async:
+            self._spawn(play.perform(operation), finish, operation.control)
+        else:
+            self._run_on_lane(lambda: play.perform_now(operation), finish, self._lane)
 
     def _noting(self, operation: Operation, finish: Finish) -> Finish:
         if self.keeps_state:

@@ -18,7 +18,7 @@ from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.middleware import JsonLog, Metrics
 from openenv.protocol import SocketCodec
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager
-from openenv.runtime.executors import ThreadPool
+from openenv.runtime.executors import ProcessPool, ThreadPool
 from openenv.server.core import ServerCore
 from openenv.server.guard import Guard
 from openenv.server.http import HttpRoutes, error_response
@@ -47,6 +47,10 @@ def create_app(
     session_lease_s: float | None = 900.0,
     threads: int = 16,
     hang_limit_s: float | None = 300.0,
+    processes: int = 16,
+    process_spares: int = 1,
+    process_memory_mb: int | None = None,
+    process_episodes: int | None = None,
     mode: str | None = None,
     allowed_hosts: Sequence[str] | None = None,
     allowed_origins: Sequence[str] | None = None,
@@ -66,7 +70,12 @@ def create_app(
         max_sessions: Sessions of every kind at once; one more is refused with ``CAPACITY_REACHED``.
         session_lease_s: How long a session without a socket lives after its last request; None is for ever.
         threads: Threads for environments that run on the pool.
-        hang_limit_s: After how long a step's thread is given up and its world fails; None is never.
+        hang_limit_s: After how long a step's thread is given up, or its worker process ended, and its world fails; None is
+            never.
+        processes: Worker processes at once, for ``execution = "process"``: one for each world.
+        process_spares: How many of them wait ready for the next worlds.
+        process_memory_mb: What each may hold, in MiB; 0 is no limit. By default what the class says.
+        process_episodes: After how many episodes one is replaced; 0 is never. By default what the class says.
         mode: ``production`` leaves ``/reset``, ``/step`` and ``/state`` out of HTTP; by default ``OPENENV_MODE``, or
             ``simulation``.
         allowed_hosts: Names that browsers and MCP clients may ask for beside loopback ones; ``*`` is any. See `Guard`.
@@ -89,7 +98,17 @@ def create_app(
     if action_type is Action and specification.has_tools:
         specification = replace(specification, action_type=ToolAction)
     pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
-    manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool)
+    workers = None
+    if specification.in_process:
+        workers = ProcessPool(
+            specification,
+            limit=processes,
+            spare=process_spares,
+            memory_mb=process_memory_mb,
+            episodes=process_episodes,
+            hang_limit_s=hang_limit_s,
+        )
+    manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool, workers=workers)
     core, counted = serve_with(manager, middleware, log=log, metrics=metrics, simulation=server_mode(mode) == "simulation")
     core.guard = Guard.of([*core.guard.hosts, *(allowed_hosts or ())], [*core.guard.origins, *(allowed_origins or ())])
     app = empty_application(specification.name)

@@ -1,0 +1,155 @@
+"""A world whose environment lives in a worker process: the same mailbox, with the play at the other end of a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, cast
+
+from openenv.errors import LaneLost, OpenEnvError
+from openenv.operation import Operation, Principal, RequestContext, Result
+from openenv.runtime.executors.orders import OrderWriter
+from openenv.runtime.play import Play
+from openenv.runtime.world import Finish, World
+
+if TYPE_CHECKING:
+    from openenv.runtime.executors import ThreadPool
+    from openenv.runtime.executors.answers import Answer
+    from openenv.runtime.executors.process import WorkerProcess
+    from openenv.runtime.executors.processes import ProcessPool
+    from openenv.runtime.specification import EnvironmentSpecification
+
+__all__ = ["WorkerWorld"]
+
+
+@dataclass(slots=True)
+class _FarEnvironment:
+    episode_id: str | None = None
+    step_count: int = 0
+
+
+@dataclass(slots=True)
+class _FarScenario:
+    id: str
+
+
+@dataclass(slots=True)
+class _FarPlay:
+    """What is told here of the `Play` that is in the worker, as of the last answer."""
+
+    environment: _FarEnvironment = field(default_factory=_FarEnvironment)
+    scenario: _FarScenario | None = None
+    last_active: float = field(default_factory=perf_counter)
+    sequence: int = 0
+
+
+class WorkerWorld(World):
+    """One environment instance in a process of its own."""
+
+    def __init__(
+        self,
+        specification: EnvironmentSpecification,
+        workers: ProcessPool,
+        pool: ThreadPool,
+        grading: ThreadPool,
+        name: str | None,
+        owner: Principal,
+        context: RequestContext,
+    ) -> None:
+        super().__init__(specification, pool, grading, name, owner, context)
+        self._workers = workers
+        self._worker: WorkerProcess | None = None
+        self._orders = OrderWriter(owner, context)
+        self._far = _FarPlay()
+        self._running: Finish | None = None
+        self._built: Callable[[Play | OpenEnvError], None] | None = None
+
+    def give_up(self) -> None:
+        """End the process, whatever it is doing."""
+        super().give_up()
+        if self._worker is not None:
+            self._worker.lose(LaneLost("The server shuts down"))
+
+    def worker_lost(self, error: LaneLost) -> None:
+        """As `Holder.worker_lost`."""
+        self._worker = None
+        finish, self._running = self._running, None
+        built, self._built = self._built, None
+        if built is not None:
+            built(error)
+        else:
+            self._lost(error, finish or _nobody)
+
+    def worker_said(self, event: Any) -> None:
+        """As `Holder.worker_said`."""
+        for listener in list(self.said.listeners):
+            listener(event)
+
+    def worker_tools_changed(self) -> None:
+        """As `Holder.worker_tools_changed`."""
+        for listener in list(self.tool_listeners):
+            listener()
+
+    def _build(self, built: Callable[[Play | OpenEnvError], None]) -> None:
+        def got(worker: WorkerProcess | OpenEnvError) -> None:
+            if isinstance(worker, OpenEnvError):
+                built(worker)
+                return
+            self._worker = worker
+            self._built = built
+            worker.open(self, self._orders.opening(), self._workers.hang_limit_s, made)
+
+        def made(result: Result, _: Answer | None) -> None:
+            self._built = None
+            # Whoever reads of a play reads what `_FarPlay` has; what is done to one is done by the worker.
+            built(result.error or cast("Play", self._far))
+
+        self._workers.acquire(got)
+
+    def _begin(self, operation: Operation, finish: Finish) -> None:
+        worker = self._worker
+        assert worker is not None
+        self._far.last_active = perf_counter()
+        try:
+            order = self._orders.write(operation)
+        except OpenEnvError as error:
+            self._finished(Result(error=error), finish)
+            return
+        limit = self._workers.hang_limit_s
+        if operation.deadline is not None and (limit is None or operation.deadline < limit):
+            limit = operation.deadline
+
+        def done(result: Result, answer: Answer | None) -> None:
+            self._running = None
+            if answer is not None:
+                operation.seq = self._far.sequence = answer.seq
+                self._note(answer)
+            self._finished(result, finish)
+
+        self._running = finish
+        worker.perform(operation, order, limit, done)
+
+    def _note(self, answer: Answer) -> None:
+        far = self._far
+        far.environment.episode_id = answer.episode
+        far.environment.step_count = answer.steps
+        far.scenario = None if answer.scenario is None else _FarScenario(answer.scenario)
+
+    def _end(self, finish: Callable[[], None]) -> None:
+        worker, self._worker = self._worker, None
+        self.play = None
+        if worker is None:
+            finish()
+        else:
+            worker.close(self._workers.hang_limit_s, finish)
+
+    def _release(self) -> None:
+        """The factory made nothing: the worker is as good as new."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close(self._workers.hang_limit_s, lambda: None)
+
+
+def _nobody(_: Result) -> None:
+    return None
