@@ -8,9 +8,12 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.processes import ROOT, Server, Servers
@@ -28,7 +31,7 @@ def talker(module_serve: Servers) -> Server:
     return module_serve("tests.support.toys:talker_app", cwd=ROOT)
 
 
-def frame(payload: bytes, *, first: int = 0x81, masked: bool = True, size: int | None = None) -> bytes:
+def frame(payload: bytes, *, first: int = 0x81, masked: bool = True, size: int | None = None, mask: bytes = b"") -> bytes:
     length = len(payload) if size is None else size
     bit = 0x80 if masked else 0
     if length < 126:
@@ -39,22 +42,22 @@ def frame(payload: bytes, *, first: int = 0x81, masked: bool = True, size: int |
         head = bytes((first, bit | 127)) + struct.pack("!Q", length)
     if not masked:
         return head + payload
-    mask = os.urandom(4)
+    mask = mask or os.urandom(4)
     return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
 
 
-def text(message: Any) -> bytes:
-    return frame(json.dumps(message).encode())
+def text(message: Any, *, mask: bytes = b"") -> bytes:
+    return frame(json.dumps(message).encode(), mask=mask)
 
 
 class Raw:
     """A WebSocket client that sends the bytes it is told to."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, path: str = "/ws") -> None:
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=10)
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
-            f"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         self.buffer = b""
@@ -144,6 +147,30 @@ def test_fragments_with_a_ping_between_them(raw: Raw) -> None:
     assert echoed(raw.answer()) == "hi"
     raw.send(text(STEP))
     assert echoed(raw.answer()) == "hi"
+
+
+@pytest.mark.parametrize("cut", [1, 3, 7, 14, 100, 101])
+def test_a_frame_that_began_before_the_socket_had_a_session(serve: Servers, tmp_path: Path, cut: int) -> None:
+    server = serve("tests.support.toys:gated_app", cwd=ROOT)
+    # Masked with this, the text of the step looks like empty frames, wherever one begins to read.
+    whole = text({"type": "step", "data": {"text": "x" * 70_000}}, mask=bytes((0x81 ^ 0x78, 0x80 ^ 0x78)) * 2)
+    client = Raw(server, f"/ws?gate={tmp_path / 'gate'}")
+    client.send(whole[:cut])
+    (tmp_path / "gate").touch()
+    while not httpx.get(f"{server.url}/sessions").json()["sessions"]:
+        time.sleep(0.01)
+    client.send(whole[cut:] + text({"type": "step", "data": {"text": "y"}}))
+    assert [client.answer()["data"]["observation"]["text"] for _ in range(2)] == ["x" * 70_000, "y"]
+    client.socket.close()
+
+
+def test_what_was_answered_goes_before_the_close_and_nothing_after_it(raw: Raw) -> None:
+    body = json.dumps(STEP).encode()
+    raw.send(frame(body[:5], first=0x01) + frame(body[5:], first=0x80) + text(STEP) + frame(b"\x03\xe8", first=0x88) + text(STEP))
+    assert [echoed(raw.answer()) for _ in range(2)] == ["hi", "hi"]
+    assert raw.receive() == (8, b"\x03\xe8")
+    with pytest.raises((EOFError, ConnectionResetError)):
+        raw.receive()
 
 
 def test_pings_are_answered_between_steps(raw: Raw) -> None:

@@ -162,6 +162,15 @@ class FileTalker(Talker):
             log.write("close\n")
 
 
+class GatedTalker(InlineTalker):
+    """Is not made before a file is there."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        while not Path(context.query["gate"]).exists():
+            time.sleep(0.01)
+
+
 class Notes(ToolEnvironment[Action, Observation, State]):
     """A notebook in a SQLite database, with named notebooks that are shared."""
 
@@ -253,6 +262,7 @@ talker_app = create_app(Talker, env_name="talker", max_sessions=8)
 pinned_app = create_app(PinnedTalker, env_name="pinned", threads=2)
 async_app = create_app(AsyncTalker, env_name="async")
 file_app = create_app(FileTalker, env_name="files")
+gated_app = create_app(GatedTalker, env_name="gated")
 notes_app = create_app(Notes, env_name="notes", session_lease_s=60)
 guarded_app = create_app(Notes, env_name="notes", middleware=[Passport()])
 hanging_app = create_app(Talker, env_name="hanging", hang_limit_s=0.3, threads=2)

@@ -11,9 +11,10 @@ Only `openenv.server.serve` uses it. Under any other ASGI server the same conver
 from __future__ import annotations
 
 from asyncio import BaseTransport
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from openenv.server.conversation import DOOR
@@ -79,8 +80,10 @@ class Door(WebSocketsSansIOProtocol):
 
     def _between_frames(self) -> bool:
         """Whether websockets' parser waits for the first byte of a frame: what it has half read is for the long way to end."""
-        waits_in = getattr(self.conn.parser, "gi_yieldfrom", None)
-        return getattr(waits_in, "__name__", "") == "at_eof"
+        waiting: Any = self.conn.parser
+        while getattr(waiting, "gi_yieldfrom", None) is not None:
+            waiting = waiting.gi_yieldfrom
+        return getattr(waiting, "__name__", "") == "at_eof"
 
     def read(self, wanted: bool) -> None:
         """Read from the socket, or leave what comes in the kernel's buffer so that the client has to wait."""
@@ -117,6 +120,18 @@ class Door(WebSocketsSansIOProtocol):
     def shutdown(self) -> None:
         self._outbox.send()
         super().shutdown()
+
+    def handle_ping(self) -> None:
+        self._outbox.send()
+        super().handle_ping()
+
+    def handle_close(self, event: Frame) -> None:
+        self._outbox.send()  # nothing may come after the close
+        super().handle_close(event)
+
+    def handle_parser_exception(self) -> None:
+        self._outbox.send()
+        super().handle_parser_exception()
 
     async def send(self, message: ASGISendEvent) -> None:
         self._outbox.send()
