@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from openenv.errors import OpenEnvError, ShuttingDown
+from openenv.errors import Forbidden, OpenEnvError, ShuttingDown
 from openenv.operation import Operation, Result
 from openenv.runtime.session import ForkRequest, Session
 
@@ -23,9 +23,11 @@ __all__ = ["fork"]
 def fork(manager: SessionManager, parent: Session, operation: Operation, finish: Finish) -> None:
     """Do a ``fork`` operation: ``finish`` gets the ids of the new sessions, or why there are none.
 
-    Raises `CapacityReached` when there is no room for all.
+    Raises `CapacityReached` when there is no room for all, `Forbidden` for a token that is bound to the parent.
     """
     request: ForkRequest = operation.payload
+    if operation.principal.session is not None:
+        raise Forbidden("this token is bound to one session and cannot open another")
     if not manager.room.take(len(request.seeds)):
         raise manager.full()
     _Fork(manager, parent, operation, finish).begin()

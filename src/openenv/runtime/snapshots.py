@@ -36,9 +36,7 @@ _EVENT_FIELDS: Final = tuple(Event.__dataclass_fields__)
 async def image_of(play: Play) -> bytes:
     """The world with its episode. Raises `Unsupported` where this environment, or this one world, cannot be copied."""
     environment = _snapshottable(play)
-    body = environment.snapshot()
-    if inspect.isawaitable(body):
-        body = await body
+    body: bytes = await _waited_for(environment.snapshot())
     episode, known = play.episode, play.environment
     header = {
         "environment": play.specification.name,
@@ -67,13 +65,9 @@ async def put_back(play: Play, image: bytes, seed: int | None) -> Result:
     _check_origin(header, play.specification, environment.snapshot_version)
     scenario = _scenario_of(header, play)
     try:
-        restored = environment.restore(body)  # type: ignore[func-returns-value]
-        if inspect.isawaitable(restored):
-            await restored
+        await _waited_for(environment.restore(body))  # type: ignore[func-returns-value]
         if seed is not None:
-            reseeded = environment.reseed(seed)  # type: ignore[func-returns-value]
-            if inspect.isawaitable(reseeded):
-                await reseeded
+            await _waited_for(environment.reseed(seed))  # type: ignore[func-returns-value]
     except ValueError as error:
         raise SnapshotRefused(f"the environment does not take this: {error}", hint="Take another snapshot.") from None
     known, episode = play.environment, header["episode"]
@@ -126,6 +120,11 @@ def _snapshottable(play: Play) -> Snapshottable:
         name = play.specification.name
         raise Unsupported(f"{name} cannot be copied", hint="Its class has no snapshot, restore and reseed.")
     return environment
+
+
+async def _waited_for(answer: Any) -> Any:
+    """An asynchronous environment's methods may be coroutines."""
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 def _joined(header: Mapping[str, Any], initial: bytes, body: bytes) -> bytes:

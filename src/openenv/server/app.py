@@ -26,7 +26,7 @@ from openenv.server.mcp import McpRoute
 from openenv.server.probes import Probes
 from openenv.server.tasks import TaskRoutes
 from openenv.server.tokens import TokenRoutes
-from openenv.server.websocket import McpSocket, OpenEnvSocket
+from openenv.server.websocket import McpSocket, WebSocketDoor
 from openenv.tools import ToolEnvironment
 from openenv.types import Action, Observation, State, ToolAction
 
@@ -45,6 +45,7 @@ def create_app(
     metrics: bool = True,
     max_sessions: int = 10_000,
     session_lease_s: float | None = 900.0,
+    resume_lease_s: float = 60.0,
     threads: int = 16,
     hang_limit_s: float | None = 300.0,
     processes: int = 16,
@@ -69,6 +70,7 @@ def create_app(
         metrics: Whether to count and to serve ``/metrics``.
         max_sessions: Sessions of every kind at once; one more is refused with ``CAPACITY_REACHED``.
         session_lease_s: How long a session without a socket lives after its last request; None is for ever.
+        resume_lease_s: The same for a session that was opened over protocol v2: how long a client has to come back.
         threads: Threads for environments that run on the pool.
         hang_limit_s: After how long a step's thread is given up, or its worker process ended, and its world fails; None is
             never.
@@ -111,6 +113,7 @@ def create_app(
     manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool, workers=workers)
     core, counted = serve_with(manager, middleware, log=log, metrics=metrics, simulation=server_mode(mode) == "simulation")
     core.guard = Guard.of([*core.guard.hosts, *(allowed_hosts or ())], [*core.guard.origins, *(allowed_origins or ())])
+    core.resume_lease_s = resume_lease_s
     app = empty_application(specification.name)
     mount(app, core, counted)
     return app
@@ -137,6 +140,8 @@ def serve_with(
     pipeline = Pipeline(manager, [*chain, *middleware])
     core = ServerCore(specification, manager, pipeline, SocketCodec(specification.action_type), simulation=simulation)
     core.guard = Guard.of(_listed("OPENENV_ALLOWED_HOSTS"), _listed("OPENENV_ALLOWED_ORIGINS"))
+    if key := os.environ.get("OPENENV_SNAPSHOT_KEY"):
+        core.snapshot_key = key.encode()
     return core, counted
 
 
@@ -177,7 +182,7 @@ def mount(app: FastAPI, core: ServerCore, metrics: Metrics | None, *, lives: set
     TokenRoutes(core).register(app.router)
     McpRoute(core).register(app.router)
     Probes(core, metrics).register(app.router)
-    app.router.routes.append(WebSocketRoute("/ws", OpenEnvSocket(core)))
+    app.router.routes.append(WebSocketRoute("/ws", WebSocketDoor(core)))
     app.router.routes.append(WebSocketRoute("/mcp", McpSocket(core)))
     TaskRoutes(core).register(app.router)
     app.add_exception_handler(OpenEnvError, _answer_error)

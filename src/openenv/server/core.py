@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -41,6 +42,14 @@ class ServerCore:
     """Whether a caller without a name sees the sessions of everybody without one. To OpenEnv 0.10 an id is a secret."""
     max_body_bytes: int = 16 * 1024 * 1024
     guard: Guard = field(default_factory=Guard)
+    max_frame_bytes: int = 16 * 1024 * 1024
+    """The longest WebSocket frame that the server underneath takes."""
+    resume_lease_s: float = 60.0
+    """How long a v2 session lives without a connection."""
+    snapshot_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """Signs the snapshots that leave the server."""
+    on_drain: list[Callable[[], None]] = field(default_factory=list)
+    """Called when the server takes nothing new any more, while what has begun goes on."""
     on_shutdown: list[Callable[[], None]] = field(default_factory=list)
     """Called when the server takes nothing new any more: what streams without an end has to end now."""
     replying: int = 0
@@ -113,6 +122,9 @@ class ServerCore:
         What is left of this time is `shutdown`'s.
         """
         self.deadline = asyncio.get_running_loop().time() + patience_s
+
+        for tell in list(self.on_drain):
+            tell()
 
         async def quiet() -> None:
             await self.manager.drain()

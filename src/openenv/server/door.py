@@ -32,14 +32,15 @@ __all__ = ["Door", "Hand"]
 
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _WHOLE_TEXT = 0x81
+_WHOLE_BINARY = 0x82
 _LONGEST_SHORT_WAY = 0xFFFF
 
 
 class Hand(Protocol):
     """What a door hands a socket's frames to."""
 
-    def take(self, text: str | None) -> None:
-        """A text frame; None for a binary one."""
+    def take(self, frame: Any) -> None:
+        """A frame: a text, or bytes where the door speaks binary; None for one of the other kind."""
 
     def flow(self) -> None:
         """The client reads again: go on."""
@@ -49,6 +50,8 @@ class Door(WebSocketsSansIOProtocol):
     """A WebSocket connection of ``openenv serve``."""
 
     _hand: Hand | None = None
+    _whole = _WHOLE_TEXT
+    """The first byte of an unfragmented frame of the kind that is spoken here."""
     _short_way = False
     _rest = b""
 
@@ -64,6 +67,10 @@ class Door(WebSocketsSansIOProtocol):
         if scope is not None:
             scope["extensions"][DOOR] = self
 
+    def speak_binary(self) -> None:
+        """From now on frames are binary ones, both ways."""
+        self._whole = _WHOLE_BINARY
+
     def give(self, hand: Hand) -> None:
         """From now on frames go to ``hand``; those that wait already go first."""
         waiting = []
@@ -71,7 +78,7 @@ class Door(WebSocketsSansIOProtocol):
             waiting.append(self.queue.get_nowait())
         for message in waiting:
             if message["type"] == "websocket.receive":
-                hand.take(message.get("text"))
+                hand.take(message.get("text" if self._whole == _WHOLE_TEXT else "bytes"))
             else:
                 self.queue.put_nowait(message)
         self._hand = hand
@@ -93,6 +100,16 @@ class Door(WebSocketsSansIOProtocol):
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the client has not taken."""
+        size: int = self.transport.get_write_buffer_size()
+        return size
+
+    def drop(self) -> None:
+        """End the connection of a client that does not read, and so will not see it closed."""
+        self.transport.abort()
 
     @property
     def clogged(self) -> bool:
@@ -138,16 +155,16 @@ class Door(WebSocketsSansIOProtocol):
         await super().send(message)
 
     def write(self, payload: bytes, at_once: bool = False) -> None:
-        """Send one text frame, at the end of this turn of the loop or ``at_once``; nothing when the socket is closed."""
+        """Send one frame, at the end of this turn of the loop or ``at_once``; nothing when the socket is closed."""
         if self.disconnected or self.close_sent:
             return
         length = len(payload)
         if length < 126:
-            head = bytes((_WHOLE_TEXT, length))
+            head = bytes((self._whole, length))
         elif length <= 0xFFFF:
-            head = b"\x81\x7e" + length.to_bytes(2, "big")
+            head = bytes((self._whole, 126)) + length.to_bytes(2, "big")
         else:
-            head = b"\x81\x7f" + length.to_bytes(8, "big")
+            head = bytes((self._whole, 127)) + length.to_bytes(8, "big")
         self._outbox.put(self.transport, head + payload, at_once)
 
     def data_received(self, data: bytes) -> None:
@@ -173,7 +190,7 @@ class Door(WebSocketsSansIOProtocol):
                 length = int.from_bytes(data[position + 2 : start], "big") if start <= end else _LONGEST_SHORT_WAY
             stop = start + 4 + length
             control = first & 0xF8 == 0x88 and length < 126
-            if not second & 0x80 or second & 0x7F == 127 or not (first == _WHOLE_TEXT or control):
+            if not second & 0x80 or second & 0x7F == 127 or not (first == self._whole or control):
                 self._take_the_long_way(data[position:])
                 return
             if stop > end:
@@ -183,21 +200,25 @@ class Door(WebSocketsSansIOProtocol):
                 super().data_received(data[position:stop])
                 if self.transport.is_closing():
                     return
-            elif not self._read_text(data[start + 4 : stop], data[start : start + 4]):
+            elif not self._read_whole(data[start + 4 : stop], data[start : start + 4]):
                 self._take_the_long_way(data[position:])
                 return
             position = stop
         self._rest = data[position:]
 
-    def _read_text(self, masked: bytes, mask: bytes) -> bool:
-        """Hand over a text frame; False when it is not UTF-8, which is for the long way to refuse."""
-        try:
-            text = apply_mask(masked, mask).decode()
-        except UnicodeDecodeError:
-            return False
+    def _read_whole(self, masked: bytes, mask: bytes) -> bool:
+        """Hand over a frame; False when it is a text that is not UTF-8, which is for the long way to refuse."""
         hand = self._hand
+        payload = apply_mask(masked, mask)
+        if self._whole == _WHOLE_TEXT:
+            try:
+                frame: str | bytes = payload.decode()
+            except UnicodeDecodeError:
+                return False
+        else:
+            frame = payload
         if hand is not None and not self.close_sent:
-            hand.take(text)
+            hand.take(frame)
         return True
 
     def _take_the_long_way(self, data: bytes) -> None:
@@ -225,4 +246,7 @@ class Door(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
             return
         self.frames = []
-        hand.take(text)
+        if self._whole == _WHOLE_TEXT:
+            hand.take(text)
+        else:
+            hand.take(data if text is None else None)

@@ -16,8 +16,9 @@ from openenv.protocol.jsonrpc import rpc_refusal
 from openenv.runtime import Session, SessionRequest
 from openenv.server.conversation import DOOR, Conversation, DoorConversation, own_session_method
 from openenv.server.core import ServerCore
+from openenv.server.v2 import V2Socket
 
-__all__ = ["McpSocket", "OpenEnvSocket", "SessionSocket"]
+__all__ = ["McpSocket", "OpenEnvSocket", "SessionSocket", "WebSocketDoor"]
 
 log = logging.getLogger("openenv.server")
 
@@ -162,6 +163,22 @@ class OpenEnvSocket(FrameSocket):
 
     def refusal(self, error: OpenEnvError) -> bytes:
         return OpenEnvCodec.encode_error(error)
+
+
+class WebSocketDoor:
+    """``/ws``: protocol v2 for who offers its subprotocol, else the other dialects."""
+
+    def __init__(self, core: ServerCore) -> None:
+        self._v2 = V2Socket(core)
+        self._others = OpenEnvSocket(core)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one socket."""
+        encoding = self._v2.chosen(scope)
+        if encoding is not None:
+            await self._v2(encoding, scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
 
 
 class McpSocket(FrameSocket):

@@ -1,0 +1,92 @@
+"""Requests that are being done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from openenv.operation import Operation, Result
+from openenv.protocol.v2_answers import Body
+
+if TYPE_CHECKING:
+    from openenv.runtime import Session
+    from openenv.server.v2.connection import V2Connection
+
+__all__ = ["Asked", "Batch"]
+
+
+class Batch:
+    """A frame of many steps, and what is there of its answer."""
+
+    __slots__ = ("as_finished", "bodies", "left", "number")
+
+    def __init__(self, number: int, entries: int, *, as_finished: bool) -> None:
+        self.number = number
+        self.as_finished = as_finished
+        self.bodies: list[Body | None] = [None] * entries
+        self.left = entries
+
+
+class Asked:
+    """One request about one session: what was asked, and who is to be told."""
+
+    __slots__ = (
+        "answered",
+        "batch",
+        "begun",
+        "connection",
+        "expired",
+        "index",
+        "number",
+        "operation",
+        "session",
+        "settled",
+        "timer",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        connection: V2Connection,
+        number: int,
+        session: Session,
+        operation: Operation,
+        batch: Batch | None = None,
+        index: int = 0,
+    ) -> None:
+        self.connection = connection
+        self.number = number
+        self.session = session
+        self.operation = operation
+        self.batch = batch
+        self.index = index
+        operation.session = session.id
+        operation.id = number
+        self.begun = False
+        """Whether it has an entry in the session's ledger."""
+        self.answered = False
+        """Whether whoever asked was told, perhaps only that its deadline has passed."""
+        self.expired = False
+        self.settled = False
+        """Whether its result is there."""
+        self.waiting = False
+        """Whether it counts among the connection's requests without an answer."""
+        self.timer: asyncio.TimerHandle | None = None
+
+    def finished(self, result: Result) -> None:
+        """What the pipeline calls when the result comes later."""
+        self.connection.finished(self, result)
+
+    def passed(self) -> None:
+        """Its deadline has passed."""
+        self.timer = None
+        if not self.answered:
+            self.connection.expire(self)
+
+    def cancel(self) -> bool:
+        """Take it back, or stop it where it can be; whether anybody was told."""
+        control = self.operation.control
+        if control is None:
+            return False
+        control.cancel()
+        return True

@@ -1,0 +1,162 @@
+"""Two ways to write to a client: a door's, and plain ASGI's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+from openenv.server.door import Door, Hand
+
+__all__ = ["AsgiLine", "DoorLine", "Line"]
+
+log = logging.getLogger("openenv.server")
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Line(Protocol):
+    """A connection's way out."""
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, after those before it. Nothing when the connection is gone."""
+
+    def read(self, wanted: bool) -> None:
+        """Take frames from the client, or leave them where they are so that it has to wait."""
+
+    @property
+    def clogged(self) -> bool:
+        """Whether the client does not read what it was sent."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the client has not taken."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection once everything was sent, or at once when the client does not read."""
+
+
+class DoorLine:
+    """Past ASGI: what `openenv.server.serve` has."""
+
+    def __init__(self, door: Door, send: Send, *, binary: bool) -> None:
+        if binary:
+            door.speak_binary()
+        self._door = door
+        self._send = send
+        self._closing: asyncio.Task[None] | None = None
+
+    def begin(self, hand: Hand) -> None:
+        """From now on frames go to this hand."""
+        self._door.give(hand)
+
+    def write(self, frame: bytes) -> None:
+        self._door.write(frame)
+
+    def read(self, wanted: bool) -> None:
+        self._door.read(wanted)
+
+    @property
+    def clogged(self) -> bool:
+        return self._door.clogged
+
+    @property
+    def waiting(self) -> int:
+        return self._door.waiting
+
+    def close(self, code: int, reason: str) -> None:
+        if self._closing is None:
+            if self._door.clogged:
+                self._door.drop()
+            else:
+                self._closing = asyncio.get_running_loop().create_task(_closed(self._send, code, reason))
+
+
+class AsgiLine:
+    """Through ASGI: frames wait here until the server underneath has taken those before them."""
+
+    FEW = 64 * 1024
+    """Bytes; with more than these waiting the client does not read, as far as one can tell from here."""
+
+    def __init__(self, send: Send, *, binary: bool) -> None:
+        self._hand: Hand | None = None
+        self._send = send
+        self._kind = "bytes" if binary else "text"
+        self._frames: deque[bytes] = deque()
+        self._writing: asyncio.Task[None] | None = None
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self._ended = False
+        self.waiting = 0
+
+    def begin(self, hand: Hand) -> None:
+        """This hand is to be told when the client reads again; its frames it is given."""
+        self._hand = hand
+
+    def write(self, frame: bytes) -> None:
+        if self._ended:
+            return
+        self._frames.append(frame)
+        self.waiting += len(frame)
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    def read(self, wanted: bool) -> None:
+        if wanted:
+            self._may_read.set()
+        else:
+            self._may_read.clear()
+
+    async def may_read(self) -> None:
+        """Wait until frames are taken again."""
+        await self._may_read.wait()
+
+    @property
+    def clogged(self) -> bool:
+        return self.waiting > self.FEW
+
+    def close(self, code: int, reason: str) -> None:
+        if not self._ended:
+            self._ended = True
+            waits = self._writing
+            if waits is not None and self.clogged:
+                waits.cancel()
+            self._writing = asyncio.get_running_loop().create_task(_closed(self._send, code, reason, waits))
+            self._may_read.set()
+
+    def end(self) -> None:
+        """The client is gone."""
+        self._ended = True
+        self._frames.clear()
+        self.waiting = 0
+        if self._writing is not None:
+            self._writing.cancel()
+
+    async def _write(self) -> None:
+        try:
+            while self._frames:
+                frame = self._frames.popleft()
+                was_clogged = self.clogged
+                await self._send({"type": "websocket.send", self._kind: frame if self._kind == "bytes" else frame.decode()})
+                self.waiting -= len(frame)
+                if was_clogged and not self.clogged and self._hand is not None:
+                    self._hand.flow()
+        except (OSError, RuntimeError) as error:
+            # The server's ASGI layer raises one of these when the client went away.
+            log.debug("a frame could not be sent: %s", error)
+            self._ended = True
+        finally:
+            self._writing = None
+
+
+async def _closed(send: Send, code: int, reason: str, after: asyncio.Task[None] | None = None) -> None:
+    try:
+        if after is not None:
+            await asyncio.wait([after])
+        await send({"type": "websocket.close", "code": code, "reason": reason})
+    except (OSError, RuntimeError) as error:
+        log.debug("the socket could not be closed: %s", error)

@@ -1,0 +1,154 @@
+"""Events: what a connection has subscribed to, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from openenv.errors import OpenEnvError, SessionError, ValidationFailed
+from openenv.operation import Notice, Operation, Result
+from openenv.protocol.v2 import Request
+from openenv.protocol.v2_answers import shown
+from openenv.runtime import Session
+
+if TYPE_CHECKING:
+    from openenv.server.v2.asked import Asked
+    from openenv.server.v2.connection import V2Connection
+
+__all__ = ["Listening"]
+
+MOST_WAITING: Final = 1024 * 1024
+"""Bytes that may wait for a client; an event that finds more is dropped."""
+_WATCHED: Final = frozenset({"reset", "step", "call_tool"})
+
+
+class Listening:
+    """One connection's subscriptions: event names, each for some sessions or, as None, for all that the connection holds."""
+
+    def __init__(self, connection: V2Connection) -> None:
+        self._connection = connection
+        self._wanted: dict[str, set[str | None]] = {}
+        self._ears: dict[str, list[Callable[[], None]]] = {}
+        """By session: what takes its listeners off again."""
+        self._watched: dict[str, Callable[[], None]] = {}
+        self._dropped = 0
+
+    def subscribe(self, request: Request) -> None:
+        """Answer a ``subscribe``."""
+        connection = self._connection
+        names, named = set(request.data.events), request.session
+        if named is not None:
+            self._check(request, names, named)
+        elif "step" in names:
+            raise ValidationFailed("'step' needs a session to watch", field="session", hint="Name one.")
+        for name in names:
+            self._wanted.setdefault(name, set()).add(named)
+        if "step" in names and named is not None:
+            self._watch(connection.core.manager.session(named, connection.connection.principal))
+        if "draining" in names and connection.drained not in connection.core.on_drain:
+            connection.core.on_drain.append(connection.drained)
+        connection.answer(request, connection.encoding.ok({}))
+
+    def _check(self, request: Request, names: set[str], named: str) -> None:
+        connection = self._connection
+        if "draining" in names:
+            raise ValidationFailed("'draining' is about no session", field="session", hint="Leave it away.")
+        op = "watch" if "step" in names else "attach"
+        connection.core.pipeline.check(connection.operation(Operation(op, id=request.id, session=named)))  # type: ignore[arg-type]
+        connection.core.manager.session(named, connection.connection.principal)
+        if names != {"step"} and named not in connection.sessions:
+            raise SessionError(f"Session {named[:80]} is not attached here", hint="Attach it first.")
+
+    def unsubscribe(self, request: Request) -> None:
+        """Answer an ``unsubscribe``; it is no error when there is nothing to end."""
+        for name in request.data.events:
+            self._wanted.get(name, set()).discard(request.session)
+        if "step" in request.data.events and request.session in self._watched:
+            self._watched.pop(request.session)()
+        self._connection.answer(request, self._connection.encoding.ok({}))
+
+    def wants(self, name: str, session_id: str | None) -> bool:
+        """Whether the client is to hear of this."""
+        wanted = self._wanted.get(name)
+        return wanted is not None and (None in wanted or session_id in wanted)
+
+    def tell(self, name: str, session_id: str | None, data: Any) -> None:
+        """Send an event, if it is wanted and the client reads."""
+        connection = self._connection
+        if not self.wants(name, session_id) or connection.lost:
+            return
+        if connection.line.waiting > MOST_WAITING:
+            self._dropped += 1
+            return
+        try:
+            frame = connection.encoding.event(name, session_id, data, self._dropped)
+        except OpenEnvError as error:
+            frame = connection.encoding.event(name, session_id, {"error": error.body()}, self._dropped)
+        self._dropped = 0
+        connection.write(frame)
+
+    def held(self, session: Session) -> None:
+        """The connection has this session now."""
+        world = session.world
+
+        def changed() -> None:
+            self.tell("tools_changed", session.id, {})
+
+        def said(event: Any) -> None:
+            self.tell("environment", session.id, event)
+
+        world.tool_listeners.add(changed)
+        world.said.listeners.add(said)
+        self._ears[session.id] = [
+            lambda: world.tool_listeners.discard(changed),
+            lambda: world.said.listeners.discard(said),
+        ]
+
+    def let_go(self, session: Session) -> None:
+        """The connection has it no longer; events that are still on their way to it (it has ended, was taken) may be told."""
+        for take_off in self._ears.pop(session.id, ()):
+            take_off()
+
+    def notices_of(self, asked: Asked) -> Callable[[Notice], None] | None:
+        """What a running operation tells its caller; None where the caller does not listen."""
+        session_id, number = asked.session.id, asked.number
+        if not self.wants("progress", session_id) and not self.wants("log", session_id):
+            return None
+
+        def noticed(notice: Notice) -> None:
+            if notice.kind == "progress":
+                data = {"id": number, "progress": notice.progress, "total": notice.total, "message": notice.message}
+            else:
+                data = {"id": number, "level": notice.level, "message": notice.message}
+            self.tell(notice.kind, session_id, data)
+
+        return noticed
+
+    def _watch(self, session: Session) -> None:
+        if session.id in self._watched:
+            return
+        world = session.world
+
+        def seen(operation: Operation, result: Result) -> None:
+            if operation.session == session.id and operation.op in _WATCHED and result.error is None:
+                self.tell("step", session.id, shown(operation, result))
+
+        def ended(_: str) -> None:
+            self._watched.pop(session.id, None)
+
+        def stop() -> None:
+            world.observers.discard(seen)
+            session.watchers.discard(ended)
+
+        world.observers.add(seen)
+        session.watchers.add(ended)
+        self._watched[session.id] = stop
+
+    def end(self) -> None:
+        """The connection is gone."""
+        connection = self._connection
+        for stop in self._watched.values():
+            stop()
+        self._watched.clear()
+        if connection.drained in connection.core.on_drain:
+            connection.core.on_drain.remove(connection.drained)
