@@ -235,6 +235,10 @@ class Play:
             answer = await answer if inspect.isawaitable(answer) else answer
         except NotImplementedError as error:
             raise Unsupported(f"{name} is not supported for this environment") from error
+        except IndexError as error:
+            if name != "get_task":
+                raise
+            raise ExecutionFailed(text_of(error)) from error  # how a catalogue says that there is no such task: nothing to log
         return Result(value=settled(answer, name))
 
     async def _act(self, action: Any, operation: Operation) -> Result | Deferred:
