@@ -169,21 +169,21 @@ class CallToolAction(Action):
 _TOOL_ACTIONS: Final = frozenset({"list_tools", "call_tool"})
 
 
+def _chosen(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if isinstance(kind, str) and kind in _TOOL_ACTIONS else "action"
+
+
 def tool_actions(other: type[Action]) -> Any:
     """The type "a tool action, or ``other``": ``type`` decides, as in OpenEnv 0.10.
 
     pydantic puts the chosen branch first into an error's ``loc``; `is_choice` tells of such a type.
     """
-
-    def chosen(value: Any) -> str:
-        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-        return kind if isinstance(kind, str) and kind in _TOOL_ACTIONS else "action"
-
     return Annotated[
         Annotated[ListToolsAction, Tag("list_tools")]
         | Annotated[CallToolAction, Tag("call_tool")]
         | Annotated[other, Tag("action")],
-        Discriminator(chosen),
+        Discriminator(_chosen),
     ]
 
 

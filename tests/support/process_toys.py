@@ -25,7 +25,6 @@ __all__ = [
     "ProcessBeast",
     "StuckClose",
     "StuckFactory",
-    "application",
 ]
 
 
@@ -194,6 +193,8 @@ class AsyncBeast(AsyncEnvironment[Do, Done, State]):
         return Done()
 
 
-def application() -> Any:
-    """A server's application: three worlds, a second for each step."""
+def __getattr__(name: str) -> Any:
+    """``app`` is a server's application: three worlds, a second for each step."""
+    if name != "app":
+        raise AttributeError(name)
     return create_app(ProcessBeast, Do, Done, env_name="beast", processes=3, hang_limit_s=1.0)

@@ -104,7 +104,7 @@ def _written(result: Result, operation: Operation, seq: int, steps: int, scenari
     try:
         first = to_json(head, inf_nan_mode="constants")
     except (ValueError, RecursionError) as error:
-        raise ExecutionFailed(f"the environment's answer cannot be written as JSON: {error}") from None
+        raise _unspeakable(error) from None
     return b"".join((_LENGTH.pack(len(first)), first, *parts))
 
 
@@ -159,11 +159,15 @@ def _value(value: Any, op: str) -> tuple[str, bytes]:
     if isinstance(value, ToolResult):
         return "tool", dump(value)
     try:
-        return "json", dump(value, by_alias=op != "ask")
-    except ExecutionFailed:
+        return "json", to_json(value, by_alias=op != "ask", inf_nan_mode="constants")
+    except (ValueError, RecursionError) as error:
         if op == "step":  # nobody is shown it: the observation has said it already
             return "", b""
-        raise
+        raise _unspeakable(error) from None
+
+
+def _unspeakable(error: Exception) -> ExecutionFailed:
+    return ExecutionFailed(f"the environment's answer cannot be written as JSON: {error}")
 
 
 def _fault(error: OpenEnvError) -> dict[str, Any]:
