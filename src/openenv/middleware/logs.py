@@ -102,6 +102,8 @@ class JsonLog:
             self._created(operation, result)
         elif error is not None and (account is None or error.code in _REFUSALS):
             self._operation_refused(operation, error, account)
+        elif op == "fork" and error is None:
+            self._forked(operation, result)
         elif account is None:
             return
         elif op == "close":
@@ -137,6 +139,12 @@ class JsonLog:
         elif result.session is not None and result.session not in self._accounts:
             self._accounts[result.session] = _Account(ids, time.monotonic())
             self._write("session.open", ids, result.session, None, {})
+
+    def _forked(self, operation: Operation, result: Result) -> None:
+        ids = _ids(operation)
+        for session in result.value:
+            self._accounts[session] = _Account(ids, time.monotonic())
+            self._write("session.open", ids, session, None, {"parent": operation.session})
 
     def _operation_refused(self, operation: Operation, error: OpenEnvError, account: _Account | None) -> None:
         ids, session = _ids(operation), operation.session

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -25,8 +24,7 @@ _SEEN: Final = frozenset({"reset", "step", "call_tool"})
 _LIFTED: Final = {"reward", "done"}
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """The part of an answer that is the same wherever it goes, in one encoding."""
 
     encoding: Encoding
@@ -57,8 +55,12 @@ class Encoding(Protocol):
         """The body that answers a batch."""
         ...
 
-    def frame(self, number: int | None, session: str | None, body: Body) -> bytes:
-        """A whole answer; a body of another encoding is written anew."""
+    def text(self, value: str) -> bytes:
+        """A text as it is written."""
+        ...
+
+    def frame(self, number: int | None, session: bytes | None, body: Body) -> bytes:
+        """A whole answer to whoever asked about a session (as `text` writes its id); a body of another encoding is written anew."""
         ...
 
     def event(self, name: str, session: str | None, data: Any, dropped: int) -> bytes:
@@ -86,7 +88,8 @@ class JsonEncoding:
     def _seen(operation: Operation, result: Result) -> bytes:
         observation = result.observation
         assert observation is not None
-        rest = _beside(operation, result, observation)
+        plain = operation.op == "step" and not result.done and not observation.metadata
+        rest = None if plain else _beside(operation, result, observation)
         return b'"ok":{"observation":%b,"reward":%b,"done":%b%b}' % (
             body_of(observation),
             number(result.reward),
@@ -104,12 +107,15 @@ class JsonEncoding:
         written = b"},{".join(self._content(body) for body in bodies)
         return Body(self, b'"ok":{"results":[%b]}' % (b"{%b}" % written if bodies else b""))
 
-    def frame(self, number: int | None, session: str | None, body: Body) -> bytes:
+    def text(self, value: str) -> bytes:
+        return dump(value)
+
+    def frame(self, number: int | None, session: bytes | None, body: Body) -> bytes:
         known = b"null" if number is None else b"%d" % number
         content = body.content if body.encoding is self else self._content(body)
         if session is None:
             return b'{"id":%b,%b}' % (known, content)
-        return b'{"id":%b,"session":%b,%b}' % (known, dump(session), content)
+        return b'{"id":%b,"session":%b,%b}' % (known, session, content)
 
     def event(self, name: str, session: str | None, data: Any, dropped: int) -> bytes:
         return _dump(_event(name, session, data, dropped))
@@ -157,9 +163,12 @@ class MessagePackEncoding:
         head = b"\x81" + pack("results") + b"\xdd" + len(bodies).to_bytes(4, "big")
         return Body(self, _OK + head + b"".join(b"\x81" + self._content(body) for body in bodies))
 
-    def frame(self, number: int | None, session: str | None, body: Body) -> bytes:
+    def text(self, value: str) -> bytes:
+        return pack(value)
+
+    def frame(self, number: int | None, session: bytes | None, body: Body) -> bytes:
         head = b"\x82" if session is None else b"\x83"
-        named = b"" if session is None else _SESSION + pack(session)
+        named = b"" if session is None else _SESSION + session
         return b"".join((head, _ID, pack(number), named, self._content(body)))
 
     def event(self, name: str, session: str | None, data: Any, dropped: int) -> bytes:

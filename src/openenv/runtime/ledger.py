@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from openenv.errors import AnswerGone, IdReused, Overloaded
 
 __all__ = ["Kept", "Ledger", "Running"]
 
 
-@dataclass(slots=True)
-class Kept:
+class Kept(NamedTuple):
     """An answer that was given. What it looks like is its writer's business."""
 
     digest: int
@@ -25,10 +24,10 @@ class Running:
     """A request that is being done."""
 
     digest: int
-    waiters: list[Callable[[Any], None]] = field(default_factory=list)
-    """Called with the answer, beside who asked first."""
     cancel: Callable[[], bool] | None = None
     """Takes it back; whether that was of any use. None where it cannot be."""
+    waiters: list[Callable[[Any], None]] = field(default_factory=list)
+    """Called with the answer, beside who asked first."""
 
 
 class Ledger:
@@ -50,23 +49,21 @@ class Ledger:
         self._kept: dict[int, Kept] = {}
         self._bytes = 0
         self._acknowledged = 0
-        self._free: set[int] = set()
+        self._free: set[int] | None = None
         """Ids up to the last that came and were refused before they began."""
 
     def is_new(self, number: int) -> bool:
-        """Whether this id is unused."""
-        return number > self.last or number in self._free
-
-    def begin(self, number: int, digest: int) -> Running:
-        """Use an id that `is_new`. Raises `Overloaded` when too much has no answer yet."""
+        """Whether this id is unused. Raises `Overloaded` for one more when too many have no answer yet."""
+        if number <= self.last and (self._free is None or number not in self._free):
+            return False
         if len(self.running) >= self.MOST:
             raise Overloaded(f"{self.MOST} requests of this session have no answer yet", hint="Wait for answers.")
-        if number > self.last:
-            self.last = number
-        else:
-            self._free.discard(number)
-        running = self.running[number] = Running(digest)
-        return running
+        return True
+
+    def begin(self, number: int, running: Running) -> None:
+        """A new request is being done, and will `finish` later."""
+        self._use(number)
+        self.running[number] = running
 
     def known(self, number: int, digest: int) -> Kept | Running:
         """What became of an id that was used.
@@ -89,24 +86,31 @@ class Ledger:
             )
         return found
 
-    def finish(self, number: int, answer: Any, size: int) -> None:
-        """Keep the answer, and give it to whoever waits for it."""
-        running = self.running.pop(number)
+    def keep(self, number: int, digest: int, answer: Any, size: int) -> None:
+        """Keep the answer of a new request that was done at once."""
+        self._use(number)
         if number > self._acknowledged:
-            self._kept[number] = Kept(running.digest, answer, size)
+            self._kept[number] = Kept(digest, answer, size)
             self._bytes += size
             while len(self._kept) > self.MOST or (self._bytes > self.MOST_BYTES and len(self._kept) > 1):
                 self._drop(next(iter(self._kept)))
+
+    def finish(self, number: int, answer: Any, size: int) -> None:
+        """Keep the answer of what was running, and give it to whoever waits for it."""
+        running = self.running.pop(number)
+        self.keep(number, running.digest, answer, size)
         for waiter in running.waiters:
             waiter(answer)
 
     def forget(self, number: int, answer: Any) -> None:
         """It was refused before it began: the id may be used once more."""
-        running = self.running.pop(number)
-        self._free.add(number)
-        if len(self._free) > self.MOST:
-            self._free.discard(min(self._free))
-        for waiter in running.waiters:
+        running = self.running.pop(number, None)
+        self._use(number)
+        free = self._free = self._free or set()
+        free.add(number)
+        if len(free) > self.MOST:
+            free.discard(min(free))
+        for waiter in running.waiters if running is not None else ():
             waiter(answer)
 
     def acknowledge(self, number: int) -> None:
@@ -114,8 +118,15 @@ class Ledger:
         if number <= self._acknowledged:
             return
         self._acknowledged = number
-        for known in [one for one in self._kept if one <= number]:
-            self._drop(known)
+        for known in list(self._kept):
+            if known <= number:
+                self._drop(known)
+
+    def _use(self, number: int) -> None:
+        if number > self.last:
+            self.last = number
+        elif self._free is not None:
+            self._free.discard(number)
 
     def _drop(self, number: int) -> None:
         self._bytes -= self._kept.pop(number).size

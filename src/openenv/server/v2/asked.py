@@ -30,48 +30,29 @@ class Batch:
 class Asked:
     """One request about one session: what was asked, and who is to be told."""
 
-    __slots__ = (
-        "answered",
-        "batch",
-        "begun",
-        "connection",
-        "expired",
-        "index",
-        "number",
-        "operation",
-        "session",
-        "settled",
-        "timer",
-        "waiting",
-    )
+    answered = False
+    """Whether whoever asked was told, perhaps only that its deadline has passed."""
+    expired = False
+    settled = False
+    """Whether its result is there."""
+    begun = False
+    """Whether the session's ledger knows that it runs."""
+    waiting = False
+    """Whether it counts among the connection's requests without an answer."""
+    timer: asyncio.TimerHandle | None = None
+    batch: Batch | None = None
+    index = 0
+    """Its place in the batch."""
 
-    def __init__(
-        self,
-        connection: V2Connection,
-        number: int,
-        session: Session,
-        operation: Operation,
-        batch: Batch | None = None,
-        index: int = 0,
-    ) -> None:
+    def __init__(self, connection: V2Connection, number: int, session: Session, operation: Operation, digest: int | None = None) -> None:
+        operation.session = session.id
+        operation.id = number
         self.connection = connection
         self.number = number
         self.session = session
         self.operation = operation
-        self.batch = batch
-        self.index = index
-        operation.session = session.id
-        operation.id = number
-        self.begun = False
-        """Whether it has an entry in the session's ledger."""
-        self.answered = False
-        """Whether whoever asked was told, perhaps only that its deadline has passed."""
-        self.expired = False
-        self.settled = False
-        """Whether its result is there."""
-        self.waiting = False
-        """Whether it counts among the connection's requests without an answer."""
-        self.timer: asyncio.TimerHandle | None = None
+        self.digest = digest
+        """Of the frame, where what it asks for is done once."""
 
     def finished(self, result: Result) -> None:
         """What the pipeline calls when the result comes later."""

@@ -15,7 +15,7 @@ from openenv.operation import Connection, Control, Operation, RequestContext, Re
 from openenv.protocol.v2 import Entry, Request, snapshot_bytes
 from openenv.protocol.v2_answers import Body, Encoding
 from openenv.runtime import Session
-from openenv.runtime.ledger import Kept, Ledger
+from openenv.runtime.ledger import Kept, Ledger, Running
 from openenv.runtime.session import ForkRequest
 from openenv.runtime.snapshots import for_strangers, seal, unseal
 from openenv.server.v2.asked import Asked, Batch
@@ -59,11 +59,13 @@ class V2Connection:
         self.line = line
         self.sessions: dict[str, Session] = {}
         """Those that this connection holds."""
+        self._names: dict[str, bytes] = {}
         self.lost = False
         self._closing: set[str] = set()
         """Sessions that this connection has asked to close."""
         self.listening = Listening(self)
         self.opening = Opening(self)
+        self._inline = self.core.specification.inline
         self._pending = 0
         self._backlog: deque[str | bytes | None] = deque()
         self._handlers: Mapping[str, Callable[[Request, str | bytes], None]] = {
@@ -135,12 +137,12 @@ class V2Connection:
     def _step(self, request: Request, frame: str | bytes) -> None:
         session = self.session(request)
         operation = self.operation(Operation("step", request.data), len(frame))
-        self._once(Asked(self, request.id or 0, session, operation), hash(frame), request)
+        self._once(Asked(self, request.id or 0, session, operation, hash(frame)), request)
 
     def _effect(self, request: Request, frame: str | bytes) -> None:
         session = self.session(request)
         operation = self.operation(self._operation_of(request, session), len(frame))
-        self._once(Asked(self, request.id or 0, session, operation), hash(frame), request)
+        self._once(Asked(self, request.id or 0, session, operation, hash(frame)), request)
 
     def _operation_of(self, request: Request, session: Session) -> Operation:
         data = request.data
@@ -178,8 +180,9 @@ class V2Connection:
                 session = self._entry_session(entry, named)
                 arguments = entry.data if entry.op == "reset" else None
                 operation = Operation(entry.op, None if arguments is not None else entry.data, arguments)
-                asked = Asked(self, number, session, self.operation(operation, share), batch, index)
-                self._once(asked, digest, request)
+                asked = Asked(self, number, session, self.operation(operation, share), digest)
+                asked.batch, asked.index = batch, index
+                self._once(asked, request)
             except OpenEnvError as error:
                 self._put(batch, index, entry.session, self.encoding.error(self.told(error)))
 
@@ -191,34 +194,32 @@ class V2Connection:
         named.add(entry.session)
         return self.sessions.get(entry.session) or self._not_held(entry.session)
 
-    def _once(self, asked: Asked, digest: int, request: Request) -> None:
+    def _once(self, asked: Asked, request: Request) -> None:
         """Do it, unless it was done; then answer as it was answered."""
         ledger = asked.session.ledger
         assert ledger is not None
         if request.ack:
             ledger.acknowledge(request.ack)
-        number = asked.number
-        if not ledger.is_new(number):
-            self._again(asked, ledger, digest)
+        if not ledger.is_new(asked.number):
+            self._again(asked, ledger)
             return
-        running = ledger.begin(number, digest)
-        asked.begun = True
         operation = asked.operation
-        if not self.core.specification.inline:
+        if not self._inline:
             operation.control = Control(self.listening.notices_of(asked))
-            running.cancel = asked.cancel
         if request.deadline_ms is not None:
             operation.deadline = request.deadline_ms / 1000
         result = self.core.pipeline.submit(operation, asked.finished)
         if result is not None:
             self._settle(asked, result)
         elif not asked.settled:
+            asked.begun = True
+            ledger.begin(asked.number, Running(asked.digest or 0, asked.cancel))
             self._wait(asked, operation.deadline)
 
-    def _again(self, asked: Asked, ledger: Ledger, digest: int) -> None:
+    def _again(self, asked: Asked, ledger: Ledger) -> None:
         """A repeat: whoever sends it has to be allowed to, and gets what the first one got."""
         self.core.pipeline.check(asked.operation)
-        known = ledger.known(asked.number, digest)
+        known = ledger.known(asked.number, asked.digest or 0)
         if isinstance(known, Kept):
             self._tell(asked, known.answer)
             return
@@ -282,11 +283,13 @@ class V2Connection:
             result.error = DeadlineExceeded("its deadline had passed, and it was taken back", hint="Ask anew, with a new id.")
         body = self._body(asked, result)
         ledger = asked.session.ledger
-        if asked.begun and ledger is not None:
+        if asked.digest is not None and ledger is not None:
             if result.error is not None and not asked.operation.seq and result.error.code in _NOT_BEGUN:
                 ledger.forget(asked.number, body)
-            else:
+            elif asked.begun:
                 ledger.finish(asked.number, body, len(body.content))
+            else:
+                ledger.keep(asked.number, asked.digest, body, len(body.content))
         if not asked.answered:
             self._tell(asked, body)
 
@@ -318,12 +321,12 @@ class V2Connection:
         if asked.batch is not None:
             self._put(asked.batch, asked.index, asked.session.id, body)
         else:
-            self.write(self.encoding.frame(asked.number, asked.session.id, body))
+            self.write(self.encoding.frame(asked.number, self._name(asked.session.id), body))
 
     def _put(self, batch: Batch, index: int, session_id: str, body: Body) -> None:
         """One of a batch's results."""
         if batch.as_finished:
-            self.write(self.encoding.frame(batch.number, session_id, body))
+            self.write(self.encoding.frame(batch.number, self._name(session_id), body))
             return
         batch.bodies[index] = body
         batch.left -= 1
@@ -383,6 +386,7 @@ class V2Connection:
         session.on_end = lambda reason: self._ended(session, reason)
         session.world.keeps_state = not self.core.specification.inline
         self.sessions[session_id] = session
+        self._names[session_id] = self.encoding.text(session_id)
         self.listening.held(session)
         return session
 
@@ -404,6 +408,7 @@ class V2Connection:
 
     def _let_go(self, session: Session) -> None:
         del self.sessions[session.id]
+        del self._names[session.id]
         session.on_end = None
         self.listening.let_go(session)
 
@@ -439,9 +444,14 @@ class V2Connection:
         """The operation with who asks and how."""
         return self.core.operation(operation, self.connection, self.context, size)
 
+    def _name(self, session_id: str) -> bytes:
+        """A session's id as it is written; of those that are held it is known."""
+        return self._names.get(session_id) or self.encoding.text(session_id)
+
     def answer(self, request: Request, body: Body) -> None:
         """Answer a request that is about no operation of a world, or was refused."""
-        self.write(self.encoding.frame(request.id, request.session, body))
+        name = self._name(request.session) if request.session is not None else None
+        self.write(self.encoding.frame(request.id, name, body))
 
     def refuse(self, request: Request, error: OpenEnvError) -> None:
         """Answer with an error that no operation stands for."""
