@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from openenv.cli.chain import Chain
-from openenv.cli.installed import load_app
-from openenv.cli.remote import remote_app
-from openenv.errors import ConfigurationError
+from openenv.cli.served import Served, supervise
 
 
 def serve(
@@ -32,6 +29,7 @@ def serve(
     jwt_audience: Annotated[str, typer.Option(metavar="NAME", help="The audience that a JWT has to name.")] = "openenv",
     rate: Annotated[float | None, typer.Option(help="Operations per second and principal.")] = None,
     burst: Annotated[float | None, typer.Option(help="With --rate: how many may come at once; the rate unless given.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the work, as many as there are cores.")] = 1,
     mcp: Annotated[
         str | None, typer.Option(metavar="URL|COMMAND", help="Make the environment of this MCP server's tools.")
     ] = None,
@@ -51,20 +49,31 @@ def serve(
 
         openenv serve calendar --tokens tokens.json --rate 100 --burst 200
 
+        openenv serve calendar --workers 4
+
         openenv serve --mcp "npx -y @modelcontextprotocol/server-everything" --name everything
     """
+    chain = {
+        "tokens": str(tokens) if tokens is not None else None,
+        "jwt_secret_env": jwt_secret_env,
+        "jwt_audience": jwt_audience,
+        "rate": rate,
+        "burst": burst,
+        "debug": log_level.lower() in ("debug", "trace"),
+    }
+    served = Served(
+        environment,
+        mcp,
+        name,
+        tuple(mcp_env or ()),
+        mcp_timeout,
+        tuple(allow_host or ()),
+        tuple(allow_origin or ()),
+        chain,
+    )
+    if workers > 1:
+        supervise(served, workers, host=host, port=port, log_level=log_level, drain_s=drain)
+        return
     from openenv.server import serve as run
-    from openenv.server.guard import Guard
 
-    if mcp is not None and environment is None:
-        app = remote_app(mcp, name=name, env=mcp_env or (), timeout_s=mcp_timeout)
-    elif environment is not None and mcp is None:
-        app = load_app(environment)
-    else:
-        raise ConfigurationError("serve takes an environment or --mcp, and one of the two", hint="openenv serve --help")
-    if allow_host or allow_origin:
-        guard = app.state.openenv.guard
-        app.state.openenv.guard = Guard.of([*guard.hosts, *(allow_host or ())], [*guard.origins, *(allow_origin or ())])
-    chain = Chain(tokens, jwt_secret_env, jwt_audience, rate, burst, debug=log_level.lower() in ("debug", "trace"))
-    chain.put_around(app)
-    run(app, host=host, port=port, log_level=log_level, drain_s=drain)
+    run(served.application(), host=host, port=port, log_level=log_level, drain_s=drain)

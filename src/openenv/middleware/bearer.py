@@ -44,7 +44,14 @@ class BearerAuth:
         audience: str = DEFAULT_AUDIENCE,
     ) -> None:
         self._known = KnownTokens.read(Path(tokens)) if isinstance(tokens, (str, Path)) else KnownTokens(tokens or {})
+        self._made_up = secret is None
+        self._audience = audience
         self._signed = SignedTokens(secret if secret is not None else secrets.token_bytes(SHORTEST_SECRET), audience)
+
+    def share(self, secret: bytes) -> None:
+        """Sign with this secret where none was given: what one worker of a server mints is valid on the others."""
+        if self._made_up:
+            self._signed = SignedTokens(secret, self._audience)
 
     def admit(self, connection: Connection) -> None:
         """Find out who it is."""

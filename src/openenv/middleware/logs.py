@@ -29,6 +29,10 @@ _REFUSALS = frozenset(
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 """https://www.w3.org/TR/trace-context/"""
 _LONGEST = 200
+_ATOMIC = 4096
+"""Bytes (PIPE_BUF on Linux) that a pipe takes in one piece."""
+_STUB = 36
+"""Characters that are left of each text of a line that would be longer; escaped they take twelve times as much at most."""
 
 
 class _Ids(NamedTuple):
@@ -71,6 +75,8 @@ class JsonLog:
         self._env = env
         self._stream = stream
         self._quiet = level != "debug"
+        self.worker: int | None = None
+        """This process's number, where several write to one stream."""
         self._accounts: dict[str, _Account] = {}
         self._damper = _Damper()
 
@@ -217,9 +223,11 @@ class JsonLog:
             "tenant": ids.principal.tenant,
             "transport": ids.transport,
         }
+        if self.worker is not None:
+            line["worker"] = self.worker
         stream = self._stream or sys.stderr
         try:
-            stream.write(json.dumps(line | known, default=str) + "\n")
+            stream.write(_written(line | known, whole=self.worker is not None))
             stream.flush()
         except (OSError, ValueError):
             logging.getLogger("openenv.log").exception("the log line could not be written")
@@ -249,6 +257,15 @@ class _Damper:
         seen[1] += 1
         left_out, seen[2] = seen[2], 0
         return left_out
+
+
+def _written(line: dict[str, Any], *, whole: bool) -> str:
+    """The line as it is written; short enough to arrive in one piece where others write to the same pipe meanwhile."""
+    text = json.dumps(line, default=str) + "\n"
+    if whole and len(text) > _ATOMIC:
+        short = {key: value[:_STUB] if isinstance(value, str) else value for key, value in line.items()}
+        text = json.dumps(short, default=str) + "\n"
+    return text
 
 
 def _ids(operation: Operation) -> _Ids:

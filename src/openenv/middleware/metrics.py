@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from openenv.errors import OpenEnvError
 from openenv.operation import Connection, Operation, Result
 
-__all__ = ["CONTENT_TYPE", "Histogram", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Histogram", "Metrics", "workers_up"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
@@ -187,3 +187,21 @@ class Metrics(Collector):
         for kind in sorted({"execution", "validation", *self._errors}):
             errors.add_metric([self._env, kind], self._errors.get(kind, 0))
         return [steps, durations, sessions, errors]
+
+
+def workers_up(env: str, answered: Mapping[int, bool]) -> bytes:
+    """Which workers have answered, as text to add to `Metrics.render`."""
+    family = GaugeMetricFamily("openenv_worker_up", "Whether the worker answered when this was read", labels=["env", "worker"])
+    for worker, did in sorted(answered.items()):
+        family.add_metric([env, str(worker)], float(did))
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Ready(family))
+    return generate_latest(registry)
+
+
+class _Ready(Collector):
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return [self._family]

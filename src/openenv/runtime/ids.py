@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+import zlib
 
 __all__ = ["SessionIds", "WorkerIds"]
 
@@ -18,6 +19,10 @@ class SessionIds:
     def fate(self, session_id: str) -> str | None:
         """Why the session of an id that is not known has ended, where the id itself tells."""
         return None
+
+    def keeps(self, world: str) -> bool:
+        """Whether shared worlds of this name are kept in this process."""
+        return True
 
 
 _OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{8}([0-9a-f]{2})([0-9a-f]{2})")
@@ -34,8 +39,8 @@ class WorkerIds(SessionIds):
     """
 
     def __init__(self, worker: int, workers: int, start: int) -> None:
-        self._worker = worker
-        self._workers = workers
+        self.number = worker
+        self.workers = workers
         self._start = start % 256
         self._end = f"{self._start:02x}{worker:02x}"
 
@@ -49,13 +54,20 @@ class WorkerIds(SessionIds):
         if known is None:
             return None
         worker = int(known[2], 16)
-        return worker if worker < self._workers else None
+        return worker if worker < self.workers else None
+
+    def keeper(self, world: str) -> int:
+        """Which worker keeps the shared worlds of this name: every one of them says the same."""
+        return zlib.crc32(world.encode("utf-8", "surrogatepass")) % self.workers
+
+    def keeps(self, world: str) -> bool:
+        return self.keeper(world) == self.number
 
     def fate(self, session_id: str) -> str | None:
         known = _OURS.fullmatch(session_id)
         if known is None:
             return None
         worker, start = int(known[2], 16), int(known[1], 16)
-        if worker == self._worker:
+        if worker == self.number:
             return "the worker process that had it is gone" if start != self._start else None
-        return "the worker process that had it does not answer" if worker < self._workers else None
+        return "the worker process that had it does not answer" if worker < self.workers else None

@@ -14,6 +14,7 @@ from openenv.errors import (
     CapacityReached,
     Forbidden,
     OpenEnvError,
+    Overloaded,
     SessionError,
     ShuttingDown,
     Unsupported,
@@ -329,6 +330,8 @@ class SessionManager:
         """The named world, or a new one; and whether it is new. Context alone opens nobody else's world."""
         principal = operation.principal
         if name is not None:
+            if not self.ids.keeps(name):
+                raise Overloaded("the worker that keeps this world is being started anew", hint="Come back in a moment.")
             shared = self._worlds.get((principal.tenant, name))
             if shared is not None:
                 if shared.owner.id != principal.id:

@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
 
 from openenv.errors import OpenEnvError
@@ -15,6 +15,9 @@ from openenv.operation import Connection, Operation, RequestContext, Result
 from openenv.protocol import JsonRpcCodec, SocketCodec
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager, SessionRequest
 from openenv.server.guard import Guard
+
+if TYPE_CHECKING:
+    from openenv.server.workers.siblings import Siblings
 
 __all__ = ["ServerCore"]
 
@@ -58,6 +61,8 @@ class ServerCore:
     """By the event loop's clock: when the shutdown that has begun is to be over."""
     gave_up: bool = False
     """Whether something that ran did not end in the time for the shutdown."""
+    siblings: Siblings | None = None
+    """The other workers, where the server has more than one."""
 
     def connection(self, transport: str, scope: MutableMapping[str, Any]) -> Connection:
         """What is known of a socket or request from its ASGI scope, once every middleware has let it in.

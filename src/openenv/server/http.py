@@ -104,7 +104,12 @@ class HttpRoutes:
         if connection.principal is ANONYMOUS and not self.core.lists_for_strangers:
             raise Forbidden("sessions are not listed for callers without a name", hint="Ask for yours by its id.")
         sessions = [session.describe() for session in self.core.manager.visible(connection.principal)]
-        return Response(dump({"sessions": sessions}), media_type=JSON)
+        known: dict[str, Any] = {"sessions": sessions}
+        if self.core.siblings is not None:
+            elsewhere, silent = await self.core.siblings.sessions(connection.principal)
+            sessions += elsewhere
+            known |= {"silent_workers": silent} if silent else {}
+        return Response(dump(known), media_type=JSON)
 
     async def show_session(self, request: Request, session_id: str) -> Response:
         """One of the caller's sessions."""

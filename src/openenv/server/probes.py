@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from openenv.errors import ExecutionFailed
-from openenv.middleware.metrics import CONTENT_TYPE, Metrics
+from openenv.middleware.metrics import CONTENT_TYPE, Metrics, workers_up
 from openenv.operation import Connection, Operation, OpName
 from openenv.protocol.json import dump
 from openenv.runtime import EnvironmentSpecification
@@ -78,7 +78,10 @@ class Probes:
         """Prometheus' text format, for callers with the scope ``metrics``."""
         self._check(request, "metrics")
         assert self._metrics is not None
-        return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+        if self.core.siblings is None:
+            return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+        total, answered = await self.core.siblings.metrics(self._metrics)
+        return Response(total.render() + workers_up(self.core.specification.name, answered), media_type=CONTENT_TYPE)
 
     def _check(self, request: Request, op: OpName) -> Connection:
         core = self.core

@@ -20,15 +20,28 @@ from openenv.middleware import Hooks
 from openenv.server.core import ServerCore
 from openenv.server.door import Door
 
-__all__ = ["serve"]
+__all__ = [
+    "BACKLOG",
+    "LAST_S",
+    "DrainingServer",
+    "announce",
+    "cannot_listen",
+    "configured",
+    "core_of",
+    "family_of",
+    "remark_on",
+    "serve",
+]
 
 log = logging.getLogger("openenv.server")
 
-_LAST_S = 6.0
+LAST_S = 6.0
 """How long after the budget the process may last: for answers that were cancelled and environments that close."""
+BACKLOG = 2048
+"""Connections that wait to be taken."""
 
 
-class _DrainingServer(uvicorn.Server):
+class DrainingServer(uvicorn.Server):
     """On SIGTERM or SIGINT: no new sessions, running steps end and are answered, then uvicorn's own shutdown.
 
     All of it has one budget. What hangs longer is cancelled and given up; what cannot be cancelled, such as a thread or
@@ -82,7 +95,7 @@ class _DrainingServer(uvicorn.Server):
     def _see_to_the_end(self) -> None:
         """End the process when nothing else did."""
         sig = self._signals.get()
-        if self._over.wait(self._patience_s + _LAST_S):
+        if self._over.wait(self._patience_s + LAST_S):
             return
         log.error("the server hangs in an environment's code and is ended without its shutdown")
         logging.shutdown()
@@ -111,34 +124,60 @@ def serve(
     Raises:
         ConfigurationError: the address cannot be listened on, or ``app`` is none of ours.
     """
+    core = core_of(app)
+    config = configured(app, log_level=log_level, max_frame_bytes=max_frame_bytes)
+    try:
+        listening = socket.create_server((host, port), family=family_of(host), backlog=BACKLOG)
+    except OSError as error:
+        raise cannot_listen(host, port, error) from None
+    announce(core.specification.name, host, listening.getsockname()[1], remark_on(core))
+    DrainingServer(config, core, drain_s).run(sockets=[listening])
+
+
+def core_of(app: Any) -> ServerCore:
+    """What an application serves. Raises `ConfigurationError` for one that is none of ours."""
     core = getattr(getattr(app, "state", None), "openenv", None)
     if not isinstance(core, ServerCore):
         raise ConfigurationError("this application was not made by openenv.create_app", hint="Serve it with uvicorn.")
-    config = uvicorn.Config(
+    return core
+
+
+def configured(
+    app: Any, *, log_level: str = "warning", max_frame_bytes: int = 16 * 1024 * 1024, **more: Any
+) -> uvicorn.Config:
+    """uvicorn's configuration, as `serve` has it."""
+    return uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_level=log_level,
         access_log=False,
         ws=Door,
         ws_max_size=max_frame_bytes,
         ws_per_message_deflate=False,
+        **more,
     )
-    try:
-        listening = socket.create_server((host, port), family=_family(host), backlog=2048)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}", hint="Choose another --port, or 0 for a free one."
-        ) from None
+
+
+def announce(name: str, host: str, port: int, remark: str) -> None:
+    """Tell on standard error where the server is."""
     address = f"[{host}]" if ":" in host else host
-    bound = listening.getsockname()[1]
+    sys.stderr.write(f"serving {name} on http://{address}:{port}{remark}\n")
+    sys.stderr.flush()
+
+
+def remark_on(core: ServerCore) -> str:
+    """What whoever starts the server should know: whether it admits everybody."""
     admits = [getattr(type(one), "admit", Hooks.admit) for one in core.pipeline.middleware]
     open_to_all = all(admit is Hooks.admit for admit in admits)
-    remark = ", with all scopes for everyone (no middleware admits callers)" if open_to_all else ""
-    sys.stderr.write(f"serving {core.specification.name} on http://{address}:{bound}{remark}\n")
-    sys.stderr.flush()
-    _DrainingServer(config, core, drain_s).run(sockets=[listening])
+    return ", with all scopes for everyone (no middleware admits callers)" if open_to_all else ""
 
 
-def _family(host: str) -> socket.AddressFamily:
+def cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
+    """The error for an address that cannot be listened on."""
+    return ConfigurationError(
+        f"cannot listen on {host}:{port}: {error.strerror or error}", hint="Choose another --port, or 0 for a free one."
+    )
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """IPv6 for an address with colons, else IPv4."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET

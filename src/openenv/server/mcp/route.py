@@ -22,6 +22,7 @@ from openenv.runtime import SessionRequest
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON, read_body, retry_headers
 from openenv.server.mcp.caller import Caller
+from openenv.server.moving import Moving
 
 if TYPE_CHECKING:
     from openenv.server.mcp.standard import StandardMcp
@@ -110,6 +111,8 @@ class McpRoute:
                 if isinstance(session, Result):
                     return Response(core.rpc_codec.encode(call, session), media_type=JSON)
                 operation.session = session
+            if core.siblings is not None and (home := core.siblings.home(operation.session or "")) is not None:
+                return Moving(home, raw)
             result = await core.pipeline.run(core.operation(operation, connection, context, len(raw)))
         except OpenEnvError as error:
             return Response(rpc_refusal(call.id, core.told(error, "mcp", scope)), media_type=JSON)

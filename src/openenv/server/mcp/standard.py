@@ -8,7 +8,6 @@ stands alone and is handed to the SDK's single-exchange entry.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -94,7 +93,7 @@ class StandardMcp:
         if sum(hosted.session is session for hosted in self._hosted.values()) >= MAX_CLIENTS:
             raise Overloaded(f"{MAX_CLIENTS} MCP clients share this session already", hint="End one of theirs with DELETE.")
         hosted = HostedSession(
-            session.id if owned else str(uuid.uuid4()), session, self.core, owned=owned, on_end=self._ended
+            session.id if owned else self.core.manager.ids.new(), session, self.core, owned=owned, on_end=self._ended
         )
         self._hosted[hosted.id] = hosted
         await hosted.start(self._server, HandshakeSeat(self.core, self._known, session))

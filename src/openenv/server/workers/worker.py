@@ -1,0 +1,160 @@
+"""One worker: an application served on a socket of its own, beside siblings that it is linked to."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from openenv.middleware import BearerAuth, JsonLog
+from openenv.runtime.census import Census
+from openenv.runtime.ids import WorkerIds
+from openenv.server.core import ServerCore
+from openenv.server.run import DrainingServer, configured, core_of, remark_on
+from openenv.server.workers.channel import Channel, Message
+from openenv.server.workers.line import Line
+from openenv.server.workers.siblings import Siblings
+
+__all__ = ["Berth", "WorkerServer", "die_with_parent", "work"]
+
+WORKER_HEADER = "x-openenv-worker"
+"""On every response: which worker has answered."""
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """What a supervisor gives to a worker: its place among the others, and open files."""
+
+    worker: int
+    """Its number, from 0."""
+    workers: int
+    start: int
+    """How often this worker was started before."""
+    control: int
+    """The file of its end of the channel to the supervisor."""
+    listener: int
+    """The file of the socket to listen on, bound already."""
+    census: int
+    """The file that all count in."""
+
+
+class WorkerServer(DrainingServer):
+    """Serves when it is linked to its siblings, and ends when the supervisor says so; signals mean nothing to it.
+
+    A signal to a whole process group or control group reaches the supervisor too, which tells its workers: they must not
+    take it for two.
+    """
+
+    def __init__(self, app: Any, berth: Berth, secret: bytes, *, log_level: str, drain_s: float) -> None:
+        core = core_of(app)
+        ids = WorkerIds(berth.worker, berth.workers, berth.start)
+        census = Census(berth.census, berth.worker, berth.workers)
+        self._siblings = core.siblings = Siblings(core, ids, census, secret)
+        self._siblings.on_arrival = self._arrive
+        core.manager.ids = ids
+        core.manager.room.share(census)
+        _share(core, self._siblings)
+        self._http = partial(Line, self._siblings)
+        tells = [(WORKER_HEADER, str(berth.worker))]
+        super().__init__(configured(app, log_level=log_level, http=self._http, headers=tells), core, drain_s)
+        self._berth = berth
+        self._linked = asyncio.Event()
+        self._arriving: set[asyncio.Task[Any]] = set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """As the base's; called when the supervisor says so."""
+        super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handlers that do nothing; programs that this process starts have the usual ones all the same."""
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, _ignored)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections only when every session of the server can be reached from here."""
+        end = socket.socket(fileno=self._berth.control)
+        self._control = Channel(end, self._told, _nothing_to_say, _supervisor_is_gone)
+        self._control.tell({"hello": os.getpid()})
+        await self._linked.wait()
+        await self._siblings.inherit()
+        await super().startup(sockets)
+        self._control.tell({"ready": self._core.specification.name, "remark": remark_on(self._core)})
+
+    def _told(self, message: Message) -> None:
+        told = message.told
+        if "link" in told and message.fd is not None:
+            self._siblings.link(told["link"], socket.socket(fileno=message.fd))
+        elif "go" in told:
+            self._linked.set()
+        elif "stop" in told:
+            self.handle_exit(signal.SIGTERM, None)
+            self._linked.set()
+
+    def _arrive(self, end: socket.socket, known: Mapping[str, Any], read: bytes) -> None:
+        """Go on with a connection that another worker hands over."""
+        if self.should_exit or not self.started:
+            end.close()
+            return
+        made = partial(
+            self._http,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            arrived=read,
+            known=known,
+        )
+        task = self._loop.create_task(self._take(end, made))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _take(self, end: socket.socket, made: Any) -> None:
+        try:
+            await self._loop.connect_accepted_socket(made, end)
+        except OSError:  # the client went meanwhile
+            end.close()
+
+
+def work(app: Any, berth: Berth, secret: bytes, *, log_level: str, drain_s: float) -> None:
+    """Serve as a worker until the supervisor says that it is over."""
+    listener = socket.socket(fileno=berth.listener)
+    WorkerServer(app, berth, secret, log_level=log_level, drain_s=drain_s).run(sockets=[listener])
+
+
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when the one that started it ends, whatever it is doing then."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended already
+        sys.exit(1)
+
+
+def _share(core: ServerCore, siblings: Siblings) -> None:
+    """What the middleware of all workers has to have in common."""
+    for number, one in enumerate(core.pipeline.middleware):
+        if isinstance(one, BearerAuth):
+            one.share(siblings.key(f"bearer tokens of middleware {number}"))
+        elif isinstance(one, JsonLog):
+            one.worker = siblings.ids.number
+
+
+def _ignored(sig: int, frame: FrameType | None) -> None:
+    return None
+
+
+async def _nothing_to_say(question: Any) -> None:
+    return None
+
+
+def _supervisor_is_gone() -> None:
+    os._exit(1)
