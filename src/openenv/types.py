@@ -7,7 +7,7 @@ observation refuses fields that it does not declare, a state may carry more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -224,3 +224,10 @@ class StepResult(Generic[ResultT]):
     reward: Reward = None
     done: bool = False
     metadata: dict[str, Any] | None = None
+    # Set where the dialect tells (protocol v2), and else in no result's vars(), as in 0.10's.
+    terminated: bool | None = field(default=None, init=False, repr=False)
+    """The task itself ended. ``None``: the dialect does not say (OpenEnv's)."""
+    truncated: bool | None = field(default=None, init=False, repr=False)
+    """A limit ended it."""
+    stop_reason: str | None = field(default=None, init=False, repr=False)
+    """Why it ended, in the environment's words."""

@@ -10,13 +10,24 @@ import openenv.client
 
 def test_the_public_names() -> None:
     assert openenv.client.__all__ == [
+        "Connection",
+        "EndedStepResult",
         "EnvClient",
+        "Event",
+        "EventStream",
         "GenericAction",
         "GenericEnvClient",
         "HttpSession",
+        "RemoteSession",
+        "Reset",
+        "Snapshot",
+        "SyncConnection",
         "SyncEnvClient",
+        "SyncRemoteSession",
         "SyncToolClient",
+        "SyncVectorEnvClient",
         "ToolClient",
+        "VectorEnvClient",
     ]
     for name in openenv.client.__all__:
         assert getattr(openenv.client, name).__doc__

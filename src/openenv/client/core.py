@@ -1,26 +1,27 @@
-"""The client of an environment's session, over OpenEnv's WebSocket dialect."""
+"""The client of an environment's session, over OpenEnv's WebSocket dialect or protocol v2."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import math
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, Literal, ParamSpec, Self
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from openenv.client import frames
 from openenv.client.address import Address
+from openenv.client.settings import positive, size_in_bytes
 from openenv.client.socket import Limits, Socket, session_lost
 from openenv.errors import ConfigurationError, ServerError, SessionLost
 from openenv.types import StepResult
 
 if TYPE_CHECKING:
     from openenv.client.sync import SyncEnvClient
+    from openenv.client.v2.single import SingleSession
 
 ActionT = TypeVar("ActionT", default=Any)
 ObservationT = TypeVar("ObservationT", default=Any)
@@ -76,6 +77,10 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     lost too: every further call raises `SessionLost`, until `reset` has opened a new one. Nothing is ever repeated
     behind the caller's back.
 
+    With ``protocol="v2"``, which the servers of this package speak, the session outlives its socket: a lost connection is
+    replaced, no step is lost or taken twice, an answer that came too late or a cancelled call cost that call only, and
+    results know ``terminated``, ``truncated`` and ``stop_reason``.
+
     Subclass it for typed results: set ``observation_type`` and ``state_type``, or override the three hooks.
 
     Args:
@@ -87,6 +92,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         websocket_ping_timeout_s: Seconds to wait for a pong.
         headers: Sent with the handshake, such as ``Authorization`` or the context that the environment declares.
         session_id: Attach to this session, made over HTTP: it outlives the socket, and `reset` attaches to it again.
+        protocol: ``"openenv"``, which every server of OpenEnv's speaks, or ``"v2"``.
 
     Raises:
         ConfigurationError: An argument makes no sense; the error names it.
@@ -96,6 +102,8 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     state_type: ClassVar[type[BaseModel] | None] = None
 
     _socket: Socket | None = None
+    _v2: SingleSession | None = None
+    """What there is in place of a socket when the protocol is v2."""
 
     def __init__(
         self,
@@ -108,14 +116,15 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         websocket_ping_timeout_s: float | None = 20.0,
         headers: Mapping[str, str] | None = None,
         session_id: str | None = None,
+        protocol: Literal["openenv", "v2"] = "openenv",
     ) -> None:
         self._address = Address.parse(base_url)
         self._limits = Limits(
-            connect_timeout_s=_positive("connect_timeout_s", connect_timeout_s),
-            message_timeout_s=_positive("message_timeout_s", message_timeout_s),
-            max_size=_bytes("max_message_size_mb", max_message_size_mb),
-            ping_interval_s=_positive("websocket_ping_interval_s", websocket_ping_interval_s),
-            ping_timeout_s=_positive("websocket_ping_timeout_s", websocket_ping_timeout_s),
+            connect_timeout_s=positive("connect_timeout_s", connect_timeout_s),
+            message_timeout_s=positive("message_timeout_s", message_timeout_s),
+            max_size=size_in_bytes("max_message_size_mb", max_message_size_mb),
+            ping_interval_s=positive("websocket_ping_interval_s", websocket_ping_interval_s),
+            ping_timeout_s=positive("websocket_ping_timeout_s", websocket_ping_timeout_s),
         )
         self._headers = dict(headers or {})
         self._session_id = session_id if session_id is not None else self._address.session_id
@@ -124,6 +133,12 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         self._lost: str | None = None
         self._closed = False
         self._facade: SyncEnvClient[ActionT, ObservationT, StateT] | None = None
+        if protocol not in ("openenv", "v2"):
+            raise ConfigurationError(f"protocol is 'openenv' or 'v2', not {protocol!r}", field="protocol")
+        if protocol == "v2":
+            from openenv.client.v2.single import single_session
+
+            self._v2 = single_session(base_url, self._session_id, self._headers, self._limits)
 
     # What a user calls.
 
@@ -145,6 +160,9 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             ConnectionFailed, DeadlineExceeded: No server answered, or not in time.
             SessionLost: A session was lost: call `reset` to say that a new one will do.
         """
+        if self._v2 is not None:
+            await self._v2.connect()
+            return self
         async with self._turn():
             if self._lost is not None and not self._closed and self._session_id is None:
                 raise session_lost(self._lost)
@@ -160,6 +178,8 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         Args:
             kwargs: What the environment's ``reset`` takes, such as ``seed`` and ``episode_id``.
         """
+        if self._v2 is not None:
+            return self._v2.result(self._parse_result, await self._v2.reset(kwargs))
         frame = frames.encode("reset", kwargs)
         async with self._turn():
             data = await self._reset(frame)
@@ -174,16 +194,23 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             DeadlineExceeded: No answer in time; the session is lost.
             SessionLost: The session is gone, and what became of this step is not known.
         """
+        if self._v2 is not None:
+            return self._v2.result(self._parse_result, await self._v2.ask("step", self._step_payload(action)))
         return self._parse_result(await self._ask("step", self._step_payload(action), "observation"))
 
     @awaited
     async def state(self) -> StateT:
         """Where the episode stands. Raises as `step` does."""
+        if self._v2 is not None:
+            return self._parse_state(await self._v2.state())
         return self._parse_state(await self._ask("state", None, "state"))
 
     @awaited
     async def close(self) -> None:
         """End the session, or detach from one that was given by its id. More than one call does no harm."""
+        if self._v2 is not None:
+            await self._v2.close()
+            return
         async with self._turn():
             socket, self._socket = self._socket, None
             self._closed, self._lost = True, "the client was closed"
@@ -289,6 +316,8 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
     def _abandon(self) -> bool:
         """Drop the socket from whatever thread this is; whether there was one."""
+        if self._v2 is not None:
+            return self._v2.abandon()
         socket, self._socket = self._socket, None
         if socket is None or self._loop is None or self._loop.is_closed():
             return False
@@ -296,18 +325,5 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         return True
 
     def __del__(self) -> None:
-        if self._socket is not None and not sys.is_finalizing() and self._abandon():
+        if (self._socket or self._v2) is not None and not sys.is_finalizing() and self._abandon():
             warnings.warn(f"unclosed {self!r}: use `with` or close()", ResourceWarning, stacklevel=2, source=self)
-
-
-def _positive(name: str, value: float | None) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigurationError(f"{name} must be a number above 0, not {value!r}", field=name, hint="None means no limit.")
-    return None if math.isinf(value) else float(value)
-
-
-def _bytes(name: str, mebibytes: float | None) -> int | None:
-    limit = _positive(name, mebibytes)
-    return None if limit is None else max(1, int(limit * 2**20))

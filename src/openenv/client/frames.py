@@ -62,6 +62,8 @@ def known_of(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_ENDING = ("terminated", "truncated", "stop_reason")
+"""What protocol v2 says beside ``done``."""
 _KNOWN = frozenset({"message", "code", "field", "hint", "example", "errors"})
 
 
@@ -96,6 +98,8 @@ def result_of(data: Mapping[str, Any], observation_type: type[BaseModel] | None)
     if observation_type is not None:
         if isinstance(observation, dict) and issubclass(observation_type, Observation):
             observation = {**observation, "reward": reward, "done": done}
+            if done:
+                observation.update((key, data[key]) for key in _ENDING if key in data)
         observation = _validated(observation, observation_type, "observation")
     return StepResult(observation=observation, reward=reward, done=done, metadata=data.get("metadata"))
 

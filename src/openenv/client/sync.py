@@ -19,7 +19,7 @@ from openenv.client.socket import session_lost
 from openenv.errors import ConfigurationError
 from openenv.types import StepResult
 
-__all__ = ["LoopThread", "SyncEnvClient"]
+__all__ = ["BlockingFacade", "LoopThread", "SyncEnvClient"]
 
 _ResultT = TypeVar("_ResultT")
 
@@ -84,45 +84,24 @@ async def _awaited(call: Callable[[], Any]) -> Any:
     return await made if inspect.isawaitable(made) else made
 
 
-class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
-    """The verbs of an `EnvClient`, blocking. Threads may share it: their calls are served one after the other.
+class BlockingFacade:
+    """What every blocking facade has: a thread with an event loop, from the first call until `close`.
 
-    It has one thread, from its first call until `close`. Methods that a subclass of `EnvClient` adds are there too.
-    They raise what those of the async client raise; an interrupted call (Ctrl-C) costs the session, as a cancelled one does.
+    Threads may share it. An exception that interrupts a call, such as ``KeyboardInterrupt``, cancels it.
     """
 
-    def __init__(self, async_client: EnvClient[ActionT, ObservationT, StateT]) -> None:
-        self._client = async_client
+    def __init__(self, inner: Any) -> None:
+        self._client = inner
         self._thread: LoopThread | None = None
         self._guard = threading.Lock()
 
-    @property
-    def async_client(self) -> EnvClient[ActionT, ObservationT, StateT]:
-        """The client underneath."""
-        return self._client
-
     def connect(self) -> Self:
-        """Open the socket, if it is not."""
+        """Connect, if it is not connected."""
         self._run(self._client.connect)
         return self
 
-    def reset(self, /, **kwargs: Any) -> StepResult[ObservationT]:
-        """Begin an episode, in a new session where there is none or the old one is lost."""
-        result: StepResult[ObservationT] = self._run(self._client.reset, **kwargs)
-        return result
-
-    def step(self, action: ActionT) -> StepResult[ObservationT]:
-        """Take one step."""
-        result: StepResult[ObservationT] = self._run(self._client.step, action)
-        return result
-
-    def state(self) -> StateT:
-        """Where the episode stands."""
-        state: StateT = self._run(self._client.state)
-        return state
-
     def close(self) -> None:
-        """End the session and the thread. More than one call does no harm."""
+        """End what is open, and the thread. More than one call does no harm."""
         with self._guard:
             thread = self._thread
         if thread is None:
@@ -144,20 +123,6 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-    def __getattr__(self, name: str) -> Any:
-        """What a subclass of the async client adds, its methods blocking."""
-        if name.startswith("_"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        found = getattr(self._client, name)
-        if not callable(found):
-            return found
-
-        @functools.wraps(found)
-        def blocking(*args: Any, **kwargs: Any) -> Any:
-            return self._run(found, *args, **kwargs)
-
-        return blocking
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._client!r}>"
@@ -185,3 +150,51 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
                 self._thread = LoopThread()
             thread = self._thread
         return thread.run(functools.partial(method, *args, **kwargs))
+
+
+class SyncEnvClient(BlockingFacade, Generic[ActionT, ObservationT, StateT]):
+    """The verbs of an `EnvClient`, blocking. Threads may share it: their calls are served one after the other.
+
+    It has one thread, from its first call until `close`. Methods that a subclass of `EnvClient` adds are there too.
+    They raise what those of the async client raise; an interrupted call (Ctrl-C) costs the session, as a cancelled one does
+    (not so with protocol v2).
+    """
+
+    _client: EnvClient[ActionT, ObservationT, StateT]
+
+    def __init__(self, async_client: EnvClient[ActionT, ObservationT, StateT]) -> None:
+        super().__init__(async_client)
+
+    @property
+    def async_client(self) -> EnvClient[ActionT, ObservationT, StateT]:
+        """The client underneath."""
+        return self._client
+
+    def reset(self, /, **kwargs: Any) -> StepResult[ObservationT]:
+        """Begin an episode, in a new session where there is none or the old one is lost."""
+        result: StepResult[ObservationT] = self._run(self._client.reset, **kwargs)
+        return result
+
+    def step(self, action: ActionT) -> StepResult[ObservationT]:
+        """Take one step."""
+        result: StepResult[ObservationT] = self._run(self._client.step, action)
+        return result
+
+    def state(self) -> StateT:
+        """Where the episode stands."""
+        state: StateT = self._run(self._client.state)
+        return state
+
+    def __getattr__(self, name: str) -> Any:
+        """What a subclass of the async client adds, its methods blocking."""
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        found = getattr(self._client, name)
+        if not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def blocking(*args: Any, **kwargs: Any) -> Any:
+            return self._run(found, *args, **kwargs)
+
+        return blocking

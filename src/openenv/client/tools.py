@@ -93,6 +93,8 @@ class ToolClient(EnvClient[ActionT, ObservationT, StateT]):
         return facade.__enter__()
 
     async def _call(self, method: str, params: Mapping[str, Any]) -> Any:
+        if self._v2 is not None:
+            return await self._v2.tools(method, params)
         request = {"jsonrpc": "2.0", "method": method, "params": params, "id": next(self._ids)}
         answer = await self._ask("mcp", request, "mcp")
         error = answer.get("error")

@@ -1,0 +1,73 @@
+"""What a server sends, and whom it is for."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from openenv.client.v2.pending import Pending
+from openenv.client.v2.wire import error_of
+from openenv.errors import SessionLost
+
+if TYPE_CHECKING:
+    from openenv.client.v2.channel import Channel
+
+__all__ = ["discard", "take"]
+
+log = logging.getLogger("openenv.client")
+
+
+def take(channel: Channel, frame: bytes) -> None:
+    """Hand a frame to whoever waits for it. Raises ``ValueError`` where it is none."""
+    try:
+        message = channel.encoding.decode(frame)
+    except ValueError:
+        raise ValueError(f"something that is not {channel.encoding.name}: {frame[:80]!r}") from None
+    if not isinstance(message, dict):
+        raise ValueError(f"a frame that is no object: {frame[:80]!r}")
+    number = message.get("id")
+    if number is None:
+        _unasked(channel, message)
+        return
+    if type(number) is not int:
+        raise ValueError(f"an answer whose id is no number: {frame[:80]!r}")
+    pending = channel.pending.get(number)
+    if pending is None:
+        return  # Taken back, or answered on another connection.
+    if pending.repeat != "never":
+        channel.fruitless = 0
+    if pending.sink is not None and isinstance(message.get("session"), str):
+        if pending.sink(message):
+            channel.finish(pending)
+            pending.answer(None)
+        return
+    channel.finish(pending)
+    if "ok" in message:
+        if pending.abandoned:
+            discard(channel, pending, message["ok"])
+        pending.answer(message["ok"])
+    else:
+        _refused(channel, pending, message.get("error"))
+
+
+def discard(channel: Channel, pending: Pending, value: Any) -> None:
+    """Close the sessions that came for somebody who has gone."""
+    if pending.message["op"] not in ("open", "fork") or not isinstance(value, dict):
+        return
+    for session in value.get("sessions") or ():
+        if session not in channel.seats:
+            channel.tell("close", {}, session=session)
+
+
+def _refused(channel: Channel, pending: Pending, body: Any) -> None:
+    error = error_of(body if isinstance(body, dict) else {"message": "the server sent neither ok nor error"})
+    if isinstance(error, SessionLost) and len(pending.seats) == 1 and pending.message["op"] != "attach":
+        channel.lose(pending.seats[0], str(error).removeprefix("The session is lost: "))
+    pending.fail(error)
+
+
+def _unasked(channel: Channel, message: dict[str, Any]) -> None:
+    if "event" in message:
+        channel.events.deliver(message)
+    else:
+        log.warning("the server complains about a frame: %s", message.get("error"))

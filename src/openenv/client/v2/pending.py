@@ -1,0 +1,118 @@
+"""What a client keeps of a session and of a request until it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from openenv.client.v2.wire import session_lost
+
+__all__ = ["Pending", "Repeat", "Seat", "admitted", "released"]
+
+Repeat = Literal["same", "again", "never"]
+"""What to do with a request that a lost connection left without an answer.
+
+``"same"``: send the very same frame, because the server keeps the answers of effects by their ids. ``"again"``: ask anew.
+``"never"``: it is of no meaning on another connection.
+"""
+
+
+class Seat:
+    """A session as its connection sees it.
+
+    Attributes:
+        lost: Why the session is of no more use, once it is.
+        owned: Closed with the connection; else only detached.
+    """
+
+    __slots__ = ("_answered", "_effects", "id", "lost", "owned", "slots")
+
+    def __init__(self, session_id: str, slots: int, *, owned: bool) -> None:
+        self.id = session_id
+        self.lost: str | None = None
+        self.owned = owned
+        self.slots = asyncio.Semaphore(slots)
+        self._effects: dict[int, None] = {}
+        self._answered = 0
+
+    def check(self) -> None:
+        """Raise `SessionLost` where the session is lost."""
+        if self.lost is not None:
+            raise session_lost(self.lost)
+
+    def begun(self, number: int) -> None:
+        """An effect of this id has been asked for."""
+        self._effects[number] = None
+
+    def ended(self, number: int) -> None:
+        """It has been answered, or nobody wants its answer any more."""
+        if number in self._effects:
+            del self._effects[number]
+            self._answered = max(self._answered, number)
+
+    @property
+    def acknowledged(self) -> int:
+        """Every answer up to this id has come; 0 where none has."""
+        for oldest in self._effects:
+            return oldest - 1
+        return self._answered
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A request without an answer."""
+
+    message: dict[str, Any]
+    frame: bytes
+    seats: tuple[Seat, ...]
+    repeat: Repeat
+    future: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    sink: Callable[[dict[str, Any]], bool] | None = None
+    """Takes one of several answers; whether it was the last."""
+    taken: list[asyncio.Semaphore] = field(default_factory=list)
+    """What is to be released at the end."""
+    timer: asyncio.TimerHandle | None = None
+    abandoned: bool = False
+    """Nobody waits any more."""
+    sent: int = 0
+    """How often it was sent."""
+
+    @property
+    def id(self) -> int:
+        """Its number on the wire."""
+        number: int = self.message["id"]
+        return number
+
+    def fail(self, error: BaseException) -> None:
+        """Tell whoever waits."""
+        if not self.future.done():
+            self.future.set_exception(error)
+            if self.abandoned:
+                self.future.exception()  # looked at: nobody else will
+
+    def answer(self, value: Any) -> None:
+        """Hand the answer to whoever waits."""
+        if not self.future.done():
+            self.future.set_result(value)
+
+
+async def admitted(seats: Sequence[Seat], slots: asyncio.Semaphore) -> list[asyncio.Semaphore]:
+    """Wait for the limits of sessions and their connection: in a fixed order, so that nobody waits for one who waits for him."""
+    wanted = [seat.slots for seat in (seats if len(seats) < 2 else sorted(seats, key=lambda seat: seat.id))]
+    taken: list[asyncio.Semaphore] = []
+    try:
+        for one in (*wanted, slots):
+            await one.acquire()
+            taken.append(one)
+    except BaseException:
+        released(taken)
+        raise
+    return taken
+
+
+def released(taken: Iterable[asyncio.Semaphore]) -> None:
+    """Let others have their turn."""
+    for slots in taken:
+        slots.release()

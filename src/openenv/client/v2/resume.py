@@ -1,0 +1,115 @@
+"""Getting a lost connection's sessions back: connect, attach, send again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from openenv.client.v2.link import Link, LinkLost, is_permanent
+from openenv.client.v2.pending import Seat
+from openenv.errors import OpenEnvError, SessionLost
+
+if TYPE_CHECKING:
+    from openenv.client.v2.channel import Channel
+
+__all__ = ["Resumption"]
+
+_FIRST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 2.0
+_LATER = frozenset({"CAPACITY_REACHED", "OVERLOADED", "RATE_LIMITED", "SHUTTING_DOWN"})
+"""What a server says that will take the session back, but not now."""
+
+
+class Resumption:
+    """One loss, and the attempts to make it good: until one succeeds, or the sessions cannot be there any more."""
+
+    def __init__(self, channel: Channel, reason: str) -> None:
+        self._channel = channel
+        self._reason = reason
+        self._clock = asyncio.get_running_loop().time
+        within = channel.resume_within_s
+        self._until = self._clock() + (channel.limits.lease_s if within is None else within)
+
+    async def run(self) -> Link | None:
+        """The new link, which carries everything that has no answer yet; or None, and everything is lost."""
+        channel = self._channel
+        last = self._reason
+        while True:
+            if channel.fruitless:
+                pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(channel.fruitless, 12)) * random.uniform(0.5, 1.0)
+                await asyncio.sleep(min(pause, max(0.0, self._until - self._clock())))
+            channel.fruitless += 1
+            try:
+                async with asyncio.timeout_at(self._until):
+                    link = await Link.open(channel.settings, channel.encodings)
+                    await self._settle(link)
+                    return link
+            except LinkLost as lost:
+                last = lost.reason
+                if lost.fatal:
+                    channel.lose_all(last)
+                    return None
+            except OpenEnvError as error:
+                last = str(error)
+                if is_permanent(error):
+                    channel.lose_all(f"{self._reason}; and then: {last} (code: {error.code})")
+                    return None
+            except TimeoutError:
+                pass
+            if self._clock() >= self._until:
+                channel.lose_all(f"{self._reason}; it could not be resumed in time: {last}")
+                return None
+
+    async def _settle(self, link: Link) -> None:
+        channel = self._channel
+        channel.greet(link)
+        link.lost.add_done_callback(channel.drop_attempts)
+        link.start(channel.receive)
+        try:
+            channel.events.subscribe_all(link)
+            waiting = list(channel.seats.values())
+            while waiting:
+                waiting = await self._attach(link, waiting)
+        except BaseException:
+            await link.close()
+            raise
+        finally:
+            link.lost.remove_done_callback(channel.drop_attempts)
+        # Nothing may come between: what is asked for from now on comes after what is sent again here.
+        for pending in list(channel.pending.values()):
+            if pending.abandoned:
+                channel.finish(pending)
+            elif pending.repeat == "same":
+                channel.send(link, pending)
+            else:
+                channel.send_anew(link, pending)
+        channel.link = link
+
+    async def _attach(self, link: Link, seats: list[Seat]) -> list[Seat]:
+        """Attach sessions; those that are to be tried again, after a pause."""
+        channel = self._channel
+        asked = [channel.make("attach", None, seats=(seat,), session=seat.id, repeat="never") for seat in seats]
+        for pending in asked:
+            channel.send(link, pending)
+        if link.lost.done():  # before those were there to be told
+            raise link.lost.result()
+        answers = await asyncio.gather(*(pending.future for pending in asked), return_exceptions=True)
+        later: list[Seat] = []
+        pause = 0.0
+        for seat, answer in zip(seats, answers, strict=True):
+            if isinstance(answer, SessionLost):
+                channel.lose(seat, str(answer).removeprefix("The session is lost: "))
+            elif isinstance(answer, OpenEnvError) and answer.code in _LATER:
+                later.append(seat)
+                wanted = answer.details.get("retry_after_s")
+                pause = max(pause, wanted if isinstance(wanted, int | float) else 0.2)
+            elif isinstance(answer, OpenEnvError):
+                channel.lose(seat, str(answer))
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                channel.count_from(answer.get("last_id"))
+        if later:
+            await asyncio.sleep(pause)
+        return later
