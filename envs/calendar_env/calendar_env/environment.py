@@ -152,8 +152,8 @@ class CalendarEnvironment(AllCalendarTools):
         Raises ``ValueError``, and changes nothing, when the bytes are not one, and `Unsupported` for a named database.
         """
         self._check_unnamed()
-        database, initial = snapshots.decode(image)
-        self.store.load(database)
+        database, initial, ours = snapshots.decode(image)
+        self.store.load(database, checked=ours)
         self._initial = initial
 
     def reseed(self, seed: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections import OrderedDict
 from typing import Any, Final
 
 from calendar_env.storage.images import is_clock
@@ -20,6 +21,9 @@ LARGEST_IMAGE: Final = 256 * 2**20
 
 _MAGIC: Final = b"OCAL"
 _HEADER: Final = struct.Struct(">4sBH32s")
+_MOST_REMEMBERED: Final = 10_000
+_written: Final[OrderedDict[bytes, None]] = OrderedDict()
+"""The digests of the last snapshots that this process has written: a fork has to be put back at once, and often."""
 _COUNTS: Final = ("acl_count", "event_count", "calendar_count")
 
 
@@ -28,13 +32,15 @@ def encode(database: bytes, initial: dict[str, Any]) -> bytes:
     began = json.dumps(initial, separators=(",", ":")).encode()
     digest = hashlib.sha256(began)
     digest.update(database)
+    _remember(digest.digest())
     return b"".join((_HEADER.pack(_MAGIC, SNAPSHOT_VERSION, len(began), digest.digest()), began, database))
 
 
-def decode(image: bytes) -> tuple[bytes, dict[str, Any]]:
-    """The database and the initial state again. Raises ``ValueError`` when the bytes are no snapshot.
+def decode(image: bytes) -> tuple[bytes, dict[str, Any], bool]:
+    """The database and the initial state again, and whether this process wrote them, so that they need no other check.
 
-    The database's bytes are as they were written, which says nothing about what they are.
+    Raises ``ValueError`` when the bytes are no snapshot. Those of others are as they were written, which says nothing about
+    what they are.
     """
     if len(image) < _HEADER.size or image[:4] != _MAGIC:
         raise ValueError("these bytes are no snapshot of a Calendar")
@@ -46,7 +52,13 @@ def decode(image: bytes) -> tuple[bytes, dict[str, Any]]:
     body = memoryview(image)[_HEADER.size :]
     if hashlib.sha256(body).digest() != digest:
         raise ValueError("the snapshot is damaged: its digest is wrong")
-    return bytes(body[length:]), _initial(bytes(body[:length]))
+    return bytes(body[length:]), _initial(bytes(body[:length])), digest in _written
+
+
+def _remember(digest: bytes) -> None:
+    _written[digest] = None
+    while len(_written) > _MOST_REMEMBERED:
+        _written.popitem(last=False)
 
 
 def _initial(text: bytes) -> dict[str, Any]:

@@ -19,8 +19,8 @@ def connect(database: str) -> sqlite3.Connection:
     return connection
 
 
-def opened(image: bytes) -> sqlite3.Connection:
-    """A connection to a copy of the image, in memory.
+def opened(image: bytes, *, checked: bool = False) -> sqlite3.Connection:
+    """A connection to a copy of the image, in memory; ``checked`` is for one that is known to be a Calendar's.
 
     The schema has to be ours before any row is read: nobody's trigger, view or constraint runs. Then SQLite checks every
     page, index and constraint, in time that grows with the image. What rows say beyond that is not checked.
@@ -30,7 +30,8 @@ def opened(image: bytes) -> sqlite3.Connection:
     connection = connect(":memory:")
     try:
         connection.deserialize(image)
-        _check(connection)
+        if not checked:
+            _check(connection)
     except (sqlite3.Error, OverflowError, MemoryError) as error:
         connection.close()
         raise ValueError(f"the image is no database that can be read: {str(error) or type(error).__name__}") from None

@@ -85,14 +85,15 @@ class Store:
         self.reseed(seed)
         self._users.clear()
 
-    def load(self, image: bytes) -> None:
+    def load(self, image: bytes, *, checked: bool = False) -> None:
         """Go on with the database of an image, in memory; not for a named one, whose sessions share its file.
 
-        Raises ``ValueError``, and changes nothing, when the image is not a Calendar's database.
+        Raises ``ValueError``, and changes nothing, when the image is not a Calendar's database, which is looked at unless it
+        is known already (``checked``).
         """
         if self.path is not None:
             raise ValueError(f"{self.path.name} is a file: an image cannot take its place")
-        connection = opened(image)
+        connection = opened(image, checked=checked)
         self.connection.close()
         self.connection = connection
         self._users.clear()
