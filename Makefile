@@ -5,7 +5,7 @@ PYTEST_ARGS ?=
 LINTED = src tests envs benchmarks examples scripts
 export PYTHON
 
-.PHONY: help demo setup test lint format bench interop lock clean demo-setup
+.PHONY: help demo setup test lint format bench interop fuzz lock clean demo-setup
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ interop: setup ## Compare with openenv 0.10.0, judge MCP, and print the counts
 	@scripts/test-setup.sh
 	@rm -rf build/interop
 	@.venv/bin/python -m pytest tests/interop $(PYTEST_ARGS); passed=$$?; .venv/bin/python -m tests.interop.counts; exit $$passed
+
+fuzz: setup ## Fuzz every dialect with a million frames (FUZZ_ARGS="--seed 7 --frames 5000 --dialect http")
+	@.venv/bin/python -m tests.fuzz --frames 1000000 $(FUZZ_ARGS)
 
 lock: setup ## Resolve requirements/*.txt anew (LOCK_ARGS="--upgrade" or package names)
 	@UV=.venv/bin/uv scripts/lock.sh $(LOCK_ARGS)

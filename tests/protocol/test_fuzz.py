@@ -1,19 +1,19 @@
-"""Whatever arrives, decoding never raises, and whatever was decoded can be answered with JSON."""
+"""Whatever arrives, decoding never raises, and whatever was decoded can be answered with JSON; `tests.fuzz` asks servers."""
 
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from openenv import Action, Observation
 from openenv.operation import Result
 from openenv.protocol import JsonRpcCodec, SocketCodec
 from openenv.protocol.json import loads
 from openenv.types import CallToolAction, ListToolsAction, State
+from tests.fuzz.values import Hostile, write
 
 
 class Say(Action):
@@ -24,18 +24,6 @@ class Say(Action):
 
 SOCKETS = [SocketCodec(Say), SocketCodec(Action), SocketCodec(ListToolsAction | CallToolAction)]
 RPC = JsonRpcCodec()
-
-leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
-values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3))
-words = st.sampled_from(
-    ["reset", "step", "state", "close", "mcp", "tools/call", "openenv/session/close", "2.0", "list_tools", ""]
-)
-keys = st.sampled_from(
-    ["type", "action", "data", "message", "number", "anything", "seed", "jsonrpc", "method", "params", "id", "name", "arguments"]
-)
-messages = st.recursive(
-    leaves | words, lambda inner: st.dictionaries(keys, inner | words, max_size=6) | st.lists(inner, max_size=2), max_leaves=20
-)
 
 
 def strict(text: bytes) -> Any:
@@ -50,34 +38,50 @@ def played(codec: SocketCodec, frame: str) -> Any:
     return strict(codec.encode(decoded, Result(observation=Observation(), value=State() if operation.op == "state" else [])))
 
 
-@given(messages)
-def test_frames_that_are_nearly_right(message: Any) -> None:
-    for codec in SOCKETS:
-        assert isinstance(played(codec, json.dumps(message)), dict)
+SEEDS = range(40)
+GOOD = [
+    {"type": "step", "data": {"message": "hello", "number": 1.5, "anything": {"a": [1]}}},
+    {"type": "reset", "data": {"seed": 7}},
+    {"type": "state"},
+    {"type": "mcp", "data": {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "x", "arguments": {}}}},
+    {"action": {"message": "hello"}},
+    {"action": {"type": "call_tool", "tool_name": "x", "arguments": {"a": 1}}},
+    {"action": "reset", "seed": 7},
+    {"action": "state"},
+]
 
 
-@given(values)
-def test_any_json(value: Any) -> None:
-    for codec in SOCKETS:
-        assert isinstance(played(codec, json.dumps(value)), dict)
-        assert isinstance(played(codec, json.dumps({"type": "step", "data": value})), dict)
-        assert isinstance(played(codec, json.dumps({"action": value})), dict)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_frames_that_are_nearly_right(seed: int) -> None:
+    hostile = Hostile(Random(seed))
+    for message in GOOD * 6:
+        text = hostile.written(hostile.spoilt(message))
+        for codec in SOCKETS:
+            assert isinstance(played(codec, text), dict), text
 
 
-@given(st.text())
-def test_any_text(text: str) -> None:
-    for codec in SOCKETS:
-        for frame in (text, '{"action":' + text, '{"type":"step","data":' + text + "}"):
-            assert isinstance(played(codec, frame), dict)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_anything(seed: int) -> None:
+    hostile = Hostile(Random(seed))
+    for _ in range(30):
+        value, text = write(hostile.value()), hostile.text()
+        for codec in SOCKETS:
+            for frame in (value, '{"type":"step","data":' + value + "}", '{"action":' + value + "}", text, '{"action":' + text):
+                assert isinstance(played(codec, frame), dict), frame
 
 
-@given(st.binary() | messages.map(lambda message: json.dumps(message).encode()))
-def test_any_body_of_json_rpc(body: bytes) -> None:
-    call = RPC.decode(body)
-    assert (call.operation is None) != (call.answer is None)
-    answer = strict(RPC.encode(call, Result(value=[], session="s")))
-    assert answer["jsonrpc"] == "2.0"
-    assert ("result" in answer) != ("error" in answer)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_body_of_json_rpc(seed: int) -> None:
+    rng = Random(seed)
+    hostile = Hostile(rng)
+    good = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "x", "arguments": {"a": 1}, "session_id": "s"}}
+    for _ in range(50):
+        for body in (hostile.written(hostile.spoilt(good)).encode(), hostile.text().encode(), rng.randbytes(8)):
+            call = RPC.decode(body)
+            assert (call.operation is None) != (call.answer is None)
+            answer = strict(RPC.encode(call, Result(value=[], session="s")))
+            assert answer["jsonrpc"] == "2.0"
+            assert ("result" in answer) != ("error" in answer)
 
 
 SHAPES = [

@@ -1,0 +1,126 @@
+"""The servers that are fuzzed, and what each must look like when all is over."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from tests.fuzz.judge import OWN_FAULT
+from tests.support.processes import ROOT, Server, running
+
+__all__ = ["DOORS", "Watched", "served"]
+
+DOORS = ("fast", "asgi")
+"""``openenv serve``, and the same application in plain uvicorn."""
+
+MOST_THREADS = 24
+"""Of a target: four of each pool, two that grade, six that import, and the process's own."""
+_ALWAYS_WRONG = ("Task exception was never retrieved", "was never awaited", "Exception in ASGI", "Exception in callback")
+
+
+@dataclass(slots=True)
+class Watched:
+    """A server with what it had before it was fuzzed."""
+
+    door: str
+    target: str
+    server: Server
+    files: int = 0
+    began_kb: int = 0
+
+    def settle(self, patience_s: float = 30.0) -> None:
+        """Remember what it has when nobody is connected any more: every cache is filled now."""
+        _comes_to(lambda: _active(self.server) == 0, patience_s)
+        _comes_to(lambda: not _connections(self.server.port), patience_s)
+        self.files, self.began_kb = _files(self.server.pid), self.resident_kb
+
+    @property
+    def resident_kb(self) -> int:
+        """Memory in use, in KiB."""
+        return int(_status(self.server.pid, "VmRSS"))
+
+    def complaints(self, patience_s: float = 30.0) -> list[str]:
+        """What is wrong with it, now that nobody is connected."""
+        if self.server.process.poll() is not None:
+            return [f"the server ended with {self.server.process.returncode}:\n{self.server.log()[-2000:]}"]
+        wrong = crashes(self.server.log(), self.door)
+        for name, holds in (
+            ("sessions are left", lambda: _active(self.server) == 0),
+            ("files are left open", lambda: _files(self.server.pid) <= self.files),
+            ("threads are left", lambda: _threads(self.server.pid) <= MOST_THREADS),
+        ):
+            if not _comes_to(holds, patience_s):
+                now = f"{_active(self.server)} sessions, {_files(self.server.pid)} files, {_threads(self.server.pid)} threads"
+                wrong.append(f"{name}: {now}; at first {self.files} files, and {MOST_THREADS} threads may be")
+        return [f"{self.target} behind the {self.door} door: {one}" for one in wrong]
+
+
+@contextmanager
+def served(folder: Path, targets: tuple[str, ...], doors: tuple[str, ...] = DOORS) -> Iterator[list[Watched]]:
+    """A server of each target behind each door."""
+    with running(folder) as servers:
+        watched = []
+        for target in targets:
+            app = f"tests.fuzz.target:{target}_app"
+            if "fast" in doors:
+                watched.append(Watched("fast", target, servers(app, cwd=ROOT)))
+            if "asgi" in doors:
+                watched.append(Watched("asgi", target, servers(app, "--no-access-log", cwd=ROOT, uvicorn=True)))
+        yield watched
+
+
+def crashes(log: str, door: str = "fast") -> list[str]:
+    """What a log tells of crashes, but for those that the target was told to have, and for what uvicorn itself writes."""
+    found = [f"the log has {one!r}" for one in _ALWAYS_WRONG if one in log]
+    for block in log.split("Traceback (most recent call last)")[1:]:
+        # The exception's own line comes after the indented ones.
+        lines = block.splitlines()[1:]
+        end = next((number for number, line in enumerate(lines) if line and not line[0].isspace()), len(lines) - 1)
+        of_uvicorn = door == "asgi" and any("in send_receive_event_to_app" in line for line in lines[:end])
+        if OWN_FAULT not in lines[end] and not of_uvicorn:
+            found.append("the log has a traceback:\n" + "\n".join(lines[max(0, end - 30) : end + 1]))
+    return found[:3]
+
+
+def _active(server: Server) -> int | None:
+    try:
+        with urlopen(f"{server.url}/metrics", timeout=20) as response:
+            text = response.read().decode()
+    except (URLError, OSError):
+        return None
+    found = re.search(r"^openenv_active_sessions\{.*\} (\S+)$", text, re.MULTILINE)
+    return int(float(found[1])) if found else None
+
+
+def _comes_to(holds: Callable[[], bool], patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _status(pid: int, name: str) -> str:
+    return next(line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(f"{name}:"))
+
+
+def _threads(pid: int) -> int:
+    return int(_status(pid, "Threads"))
+
+
+def _connections(port: int) -> int:
+    """Connections of this server that are open on either side."""
+    wanted = f":{port:04X}"
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return sum(row[1].endswith(wanted) and row[3] in ("01", "08") for row in rows)
+
+
+def _files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
