@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 from typing_extensions import TypedDict
 
-from openenv.errors import InvalidFrame, OpenEnvError, UnknownType, ValidationFailed
+from openenv.errors import OpenEnvError, SnapshotRefused, UnknownType, ValidationFailed
 from openenv.protocol.json import parse, refusal
 from openenv.protocol.messagepack import unpack
 from openenv.types import is_choice
@@ -231,7 +231,7 @@ class V2Codec:
         if not isinstance(entries, list) or len(entries) > MOST_ENTRIES or not isinstance(as_finished, bool) or unknown:
             raise ValidationFailed(
                 f"a batch has a list 'entries' of at most {MOST_ENTRIES}, and perhaps a truth value 'as_finished'",
-                field="data",
+                field="entries",
                 example={"entries": [{"session": "…", "action": {}}], "as_finished": False},
             )
         return [self._entry(one, index) for index, one in enumerate(entries)], as_finished
@@ -239,30 +239,30 @@ class V2Codec:
     def _entry(self, one: Any, index: int) -> Entry:
         session = one.get("session") if isinstance(one, dict) else None
         if not isinstance(session, str) or len(session) > 255:
-            raise ValidationFailed("an entry names a session", field=f"data.entries.{index}.session")
+            raise ValidationFailed("an entry names a session", field=f"entries.{index}.session")
         entry = Entry(session, "step", None)
         try:
             if len(one) != 2 or not (one.keys() & {"action", "reset"}):
-                raise ValidationFailed(_ENTRY, field=f"data.entries.{index}")
+                raise ValidationFailed(_ENTRY, field=f"entries.{index}")
             if "action" in one:
                 entry.data = self._action_of(one["action"])
             elif isinstance(one["reset"], dict):
                 entry.op, entry.data = "reset", one["reset"]
             else:
-                raise ValidationFailed("'reset' is an object of arguments", field=f"data.entries.{index}.reset")
+                raise ValidationFailed("'reset' is an object of arguments", field=f"entries.{index}.reset")
         except OpenEnvError as error:
             entry.error = error
         return entry
 
 
 def snapshot_bytes(sent: str | bytes) -> bytes:
-    """An exported snapshot as it came: bytes, or in JSON a text in base64 of either alphabet. Raises `InvalidFrame`."""
+    """An exported snapshot as it came: bytes, or in JSON a text in base64 of either alphabet. Raises `SnapshotRefused`."""
     if isinstance(sent, bytes):
         return sent
     try:
         return base64.b64decode(sent.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidFrame("'snapshot' is neither the id of one nor base64", field="data.snapshot") from None
+        raise SnapshotRefused("this is neither the id of a snapshot nor base64", field="snapshot") from None
 
 
 def _check_session(op: str, session: str | None) -> None:
@@ -278,7 +278,7 @@ def _step(frame: dict[str, Any]) -> Request:
 
 def _batch(frame: dict[str, Any]) -> Request:
     data = frame["data"]
-    entries = [_validated(one) for one in data["entries"]]
+    entries = [_validated(one, index) for index, one in enumerate(data["entries"])]
     return Request(
         frame["id"],
         "batch",
@@ -290,12 +290,12 @@ def _batch(frame: dict[str, Any]) -> Request:
     )
 
 
-def _validated(one: dict[str, Any]) -> Entry:
+def _validated(one: dict[str, Any], index: int) -> Entry:
     if len(one) == 2:
         if "action" in one:
             return Entry(one["session"], "step", one["action"])
         return Entry(one["session"], "reset", one["reset"])
-    error = ValidationFailed(_ENTRY, field="data.entries")
+    error = ValidationFailed(_ENTRY, field=f"entries.{index}")
     return Entry(one["session"], "step", None, error)
 
 

@@ -165,8 +165,18 @@ class World:
             if len(self._mailbox) >= MAILBOX_LIMIT:
                 return Result(error=Overloaded(f"{MAILBOX_LIMIT} operations wait for this world", hint="Wait for answers."))
             self._mailbox.append((operation, finish))
+            if operation.control is not None:
+                operation.control.on_cancel = lambda: self._take_back(operation)
             return None
         return self._start(operation, finish)
+
+    def _take_back(self, operation: Operation) -> None:
+        """One that waits is not to be begun any more."""
+        for entry in self._mailbox:
+            if entry[0] is operation:
+                self._mailbox.remove(entry)
+                entry[1](Result(error=Cancelled("Taken back before it began")))
+                return
 
     def close(self, reason: str, finish: Callable[[], None]) -> None:
         """End the world after the running operation: refuse what waits, call the environment's ``close`` once.
@@ -190,8 +200,10 @@ class World:
         play = self.play
         assert play is not None
         control = operation.control
-        if control is not None and control.cancelled:
-            return Result(error=Cancelled("Taken back before it began"))
+        if control is not None:
+            control.on_cancel = None
+            if control.cancelled:
+                return Result(error=Cancelled("Taken back before it began"))
         if self.specification.inline:
             outcome = play.perform_now(operation)
             if type(outcome) is Result:

@@ -156,7 +156,7 @@ class V2Connection:
             case "restore":
                 return Operation("restore", (self._image(session, data.snapshot), None))
         if data.reseed is not None and len(data.reseed) != data.count:
-            raise ValidationFailed("'reseed' has a seed for each fork", field="data.reseed", hint=f"Send {data.count} of them.")
+            raise ValidationFailed("'reseed' has a seed for each fork", field="reseed", hint=f"Send {data.count} of them.")
         seeds = data.reseed if data.reseed is not None else [None] * data.count
         return Operation("fork", ForkRequest(tuple(seeds), self.core.resume_lease_s))
 
@@ -190,7 +190,7 @@ class V2Connection:
         if entry.error is not None:
             raise entry.error
         if entry.session in named:
-            raise ValidationFailed("a session is named once in a batch", field="data.entries", hint="Send two batches.")
+            raise ValidationFailed("a session is named once in a batch", field="entries", hint="Send two batches.")
         named.add(entry.session)
         return self.sessions.get(entry.session) or self._not_held(entry.session)
 
@@ -238,9 +238,10 @@ class V2Connection:
             self.flow()
 
     @staticmethod
-    def late(deadline_s: float) -> DeadlineExceeded:
+    def late(deadline_s: float, *, kept: bool = False) -> DeadlineExceeded:
         """What is said when a deadline passes."""
-        return DeadlineExceeded(f"no answer within {deadline_s:g} s", hint="The same request again gets what has come of it.")
+        hint = "The same request again gets what has come of it." if kept else "Ask again."
+        return DeadlineExceeded(f"no answer within {deadline_s:g} s", hint=hint)
 
     def drained(self) -> None:
         """The server takes nothing new."""
@@ -271,7 +272,7 @@ class V2Connection:
         """The deadline has passed: say so, and take back what was asked, or stop it where it can be stopped."""
         self._release(asked)
         asked.expired = True
-        self._tell(asked, self.encoding.error(self.late(asked.operation.deadline or 0.0)))
+        self._tell(asked, self.encoding.error(self.late(asked.operation.deadline or 0.0, kept=asked.begun)))
         asked.cancel()
 
     def _settle(self, asked: Asked, result: Result) -> None:

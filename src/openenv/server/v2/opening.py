@@ -80,10 +80,10 @@ class Opening:
         try:
             async with asyncio.timeout(deadline_s):
                 sessions = await asyncio.shield(self._opening(request))
-            for session in sessions:
-                if session.ended is None:
-                    connection.hold_new(session.id)
-            connection.answer(request, connection.encoding.ok({"sessions": [session.id for session in sessions]}))
+            living = [session.id for session in sessions if session.ended is None]
+            for session_id in living:
+                connection.hold_new(session_id)
+            connection.answer(request, connection.encoding.ok({"sessions": living}))
         except TimeoutError:
             connection.refuse(request, connection.late(deadline_s or 0.0))
         except OpenEnvError as error:

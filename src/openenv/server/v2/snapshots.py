@@ -45,7 +45,7 @@ class SnapshotStore:
         image = known.get(name) if known is not None else None
         if image is None:
             raise ValidationFailed(
-                f"this session has no snapshot {name[:80]!r}", field="data.snapshot", hint=f"The last {self.MOST} are kept."
+                f"this session has no snapshot {name[:80]!r}", field="snapshot", hint=f"The last {self.MOST} are kept."
             )
         return image
 
