@@ -18,7 +18,7 @@ from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.middleware import JsonLog, Metrics
 from openenv.protocol import SocketCodec
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager
-from openenv.runtime.executors import ProcessPool, ThreadPool
+from openenv.runtime.executors import Processes, ProcessPool, ThreadPool
 from openenv.server.core import ServerCore
 from openenv.server.guard import Guard
 from openenv.server.http import HttpRoutes, error_response
@@ -48,10 +48,7 @@ def create_app(
     resume_lease_s: float = 60.0,
     threads: int = 16,
     hang_limit_s: float | None = 300.0,
-    processes: int = 16,
-    process_spares: int = 1,
-    process_memory_mb: int | None = None,
-    process_episodes: int | None = None,
+    processes: Processes | int = 16,
     mode: str | None = None,
     allowed_hosts: Sequence[str] | None = None,
     allowed_origins: Sequence[str] | None = None,
@@ -72,12 +69,8 @@ def create_app(
         session_lease_s: How long a session without a socket lives after its last request; None is for ever.
         resume_lease_s: The same for a session that was opened over protocol v2: how long a client has to come back.
         threads: Threads for environments that run on the pool.
-        hang_limit_s: After how long a step's thread is given up, or its worker process ended, and its world fails; None is
-            never.
-        processes: Worker processes at once, for ``execution = "process"``: one for each world.
-        process_spares: How many of them wait ready for the next worlds.
-        process_memory_mb: What each may hold, in MiB; 0 is no limit. By default what the class says.
-        process_episodes: After how many episodes one is replaced; 0 is never. By default what the class says.
+        hang_limit_s: After how long a step's thread is given up, or its process ended, and its world fails; None is never.
+        processes: Worker processes at once, for ``execution = "process"``, one for each world; or `Processes`, which says more.
         mode: ``production`` leaves ``/reset``, ``/step`` and ``/state`` out of HTTP; by default ``OPENENV_MODE``, or
             ``simulation``.
         allowed_hosts: Names that browsers and MCP clients may ask for beside loopback ones; ``*`` is any. See `Guard`.
@@ -100,16 +93,7 @@ def create_app(
     if action_type is Action and specification.has_tools:
         specification = replace(specification, action_type=ToolAction)
     pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
-    workers = None
-    if specification.in_process:
-        workers = ProcessPool(
-            specification,
-            limit=processes,
-            spare=process_spares,
-            memory_mb=process_memory_mb,
-            episodes=process_episodes,
-            hang_limit_s=hang_limit_s,
-        )
+    workers = ProcessPool(specification, processes, hang_limit_s=hang_limit_s) if specification.in_process else None
     manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool, workers=workers)
     core, counted = serve_with(manager, middleware, log=log, metrics=metrics, simulation=server_mode(mode) == "simulation")
     core.guard = Guard.of([*core.guard.hosts, *(allowed_hosts or ())], [*core.guard.origins, *(allowed_origins or ())])

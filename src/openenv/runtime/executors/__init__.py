@@ -1,6 +1,6 @@
 """Where a synchronous environment's code runs when it may block: a bounded pool of threads, or worker processes."""
 
-from openenv.runtime.executors.processes import ProcessPool
+from openenv.runtime.executors.processes import Processes, ProcessPool
 from openenv.runtime.executors.threads import Lane, ThreadPool
 
-__all__ = ["Lane", "ProcessPool", "ThreadPool"]
+__all__ = ["Lane", "ProcessPool", "Processes", "ThreadPool"]

@@ -28,10 +28,11 @@ class Plan:
     name: str
     memory_mb: int
     """What the worker may hold; 0 is no limit."""
-    server_pid: int
+    server_pid: int = 0
+    """Of the process that starts it; filled in when it does."""
 
     @classmethod
-    def of(cls, specification: EnvironmentSpecification, memory_mb: int, server_pid: int) -> Plan:
+    def of(cls, specification: EnvironmentSpecification, memory_mb: int) -> Plan:
         """The plan for an environment. Raises `ConfigurationError` when another process could not find its factory."""
         parts = (
             specification.factory,
@@ -44,7 +45,7 @@ class Plan:
             if getattr(part, "__module__", None) == "__main__":
                 raise _cannot_be_found(specification, "it is defined in the program that is run (__main__)")
         try:
-            return cls(pickle.dumps(parts, pickle.HIGHEST_PROTOCOL), specification.name, memory_mb, server_pid)
+            return cls(pickle.dumps(parts, pickle.HIGHEST_PROTOCOL), specification.name, memory_mb)
         except Exception as error:  # noqa: BLE001 - pickle raises whatever the objects' classes raise
             where = getattr(specification.factory, "__qualname__", None) or repr(specification.factory)
             raise _cannot_be_found(specification, f"{where} cannot be imported by its name: {error}") from None

@@ -331,7 +331,7 @@ class WorkerProcess(asyncio.Protocol):
     def _out_of_memory(self) -> WorkerMemory:
         return WorkerMemory(
             f"The environment held more than {self._memory_mb} MiB; its worker process was ended, and its world is lost",
-            hint="Open a new session; find what grows, or raise process_memory_mb.",
+            hint="Open a new session; find what grows, or raise its process_memory_mb.",
             details={"limit_mb": self._memory_mb},
         )
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from openenv.errors import CapacityReached, ConfigurationError, FactoryFailed, OpenEnvError, ShuttingDown, WorkerCrashed
@@ -21,7 +22,7 @@ from openenv.runtime.executors.orders import Plan
 from openenv.runtime.executors.process import WorkerProcess
 from openenv.runtime.specification import EnvironmentSpecification
 
-__all__ = ["ProcessPool"]
+__all__ = ["ProcessPool", "Processes"]
 
 log = logging.getLogger("openenv.runtime")
 
@@ -32,49 +33,54 @@ _ENDING_S: Final = 2.0
 Got = Callable[[WorkerProcess | OpenEnvError], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """How many worker processes there may be, and when one is replaced."""
+
+    limit: int = 16
+    """Processes at once, with those that are being started or ended."""
+    spare: int = 1
+    """How many are kept ready for the next worlds."""
+    memory_mb: int | None = None
+    """What each may hold, in MiB: 0 is no limit, None what the environment's class says (``process_memory_mb``)."""
+    episodes: int | None = None
+    """After how many episodes a worker is replaced, once its world has ended: 0 is never, None what the class says."""
+    start_limit_s: float = 60.0
+    """How long a process may take to load the environment."""
+
+
 class ProcessPool:
-    """At most ``limit`` processes for the worlds of one environment; ``spare`` of them wait ready.
+    """The worker processes for one environment's worlds.
 
     Args:
         specification: The environment's.
-        limit: Processes at once, with those that are being started or ended.
-        spare: How many are kept ready for the next worlds.
-        memory_mb: What each may hold, in MiB; None is what the environment's class says, 0 no limit.
-        episodes: After how many a worker is replaced, once its world has ended; None is what the class says, 0 never.
+        processes: How many there may be.
         hang_limit_s: How long one operation may take; None is for ever.
-        start_limit_s: How long a process may take to load the environment.
 
     Raises:
-        ConfigurationError: another process could not find the factory, or this system cannot do it.
+        ConfigurationError: another process could not find the factory, or this system has no such processes.
     """
 
     def __init__(
         self,
         specification: EnvironmentSpecification,
+        processes: Processes | int = 16,
         *,
-        limit: int = 16,
-        spare: int = 1,
-        memory_mb: int | None = None,
-        episodes: int | None = None,
         hang_limit_s: float | None = 300.0,
-        start_limit_s: float = 60.0,
     ) -> None:
+        known = processes if isinstance(processes, Processes) else Processes(processes)
         if sys.platform == "win32":
             raise ConfigurationError("worker processes need a POSIX system", hint="Leave execution as it is: 'thread'.")
-        if limit < 1:
-            raise ConfigurationError(f"{limit} worker processes are too few", field="processes", hint="Give one or more.")
+        if known.limit < 1:
+            raise ConfigurationError(f"{known.limit} worker processes are too few", field="processes", hint="Give one or more.")
         kind: type[Any] = specification.environment_type
-        self.limit = limit
-        self.spare = min(spare, limit)
-        self.memory_mb: int = kind.process_memory_mb if memory_mb is None else memory_mb
-        self.episodes: int = kind.process_episodes if episodes is None else episodes
+        self.limit = known.limit
+        self.spare = min(known.spare, known.limit)
+        self.memory_mb: int = kind.process_memory_mb if known.memory_mb is None else known.memory_mb
+        self.episodes: int = kind.process_episodes if known.episodes is None else known.episodes
         self.hang_limit_s = hang_limit_s
-        self.start_limit_s = start_limit_s
-        self.recycled = 0
-        """Workers that were replaced in good order."""
-        self.lost = 0
-        """Workers that ended otherwise."""
-        self._plan = Plan.of(specification, self.memory_mb, os.getpid())
+        self.start_limit_s = known.start_limit_s
+        self._plan = Plan.of(specification, self.memory_mb)
         self._workers: set[WorkerProcess] = set()
         self._free: list[WorkerProcess] = []
         self._waiting: deque[Got] = deque()
@@ -139,7 +145,7 @@ class ProcessPool:
         held = sum(worker.state == "held" for worker in self._workers)
         return CapacityReached(
             f"Every worker process holds a world: {held} of {self.limit}",
-            hint="Close a session, or raise `processes`.",
+            hint="Close a session, or give the server more `processes`.",
             details={"active_workers": held, "max_workers": self.limit},
         )
 
@@ -157,7 +163,7 @@ class ProcessPool:
     def _start_one(self) -> bool:
         try:
             worker = WorkerProcess(
-                pickle.dumps(self._plan),
+                pickle.dumps(replace(self._plan, server_pid=os.getpid())),
                 memory_mb=self.memory_mb,
                 start_limit_s=self.start_limit_s,
                 on_change=self._changed,
@@ -177,7 +183,6 @@ class ProcessPool:
         elif worker.state == "free":
             self._ready = self.spare
             if not worker.clean or 0 < self.episodes <= worker.episodes or self._ended is not None:
-                self.recycled += 1
                 worker.retire()
             elif self._waiting:
                 worker.state = "held"
