@@ -6,7 +6,7 @@ An answer's *body* (``"ok": …`` or ``"error": …``) is made once and kept; th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -59,8 +59,20 @@ class Encoding(Protocol):
         """A text as it is written."""
         ...
 
+    def read(self, frame: str | bytes) -> Any:
+        """Any frame of this encoding. Raises ``ValueError`` or `InvalidFrame`."""
+        ...
+
+    def written(self, message: Any) -> str | bytes:
+        """Any frame of this encoding."""
+        ...
+
+    def body(self, answer: Mapping[str, Any]) -> Body:
+        """The body of an answer that was read."""
+        ...
+
     def frame(self, number: int | None, session: bytes | None, body: Body) -> bytes:
-        """A whole answer to whoever asked about a session (as `text` writes its id); a body of another encoding is written anew."""
+        """A whole answer, about a session as `text` writes its id; a body of another encoding is written anew."""
         ...
 
     def event(self, name: str, session: str | None, data: Any, dropped: int) -> bytes:
@@ -109,6 +121,15 @@ class JsonEncoding:
 
     def text(self, value: str) -> bytes:
         return dump(value)
+
+    def read(self, frame: str | bytes) -> Any:
+        return loads(frame)
+
+    def written(self, message: Any) -> str | bytes:
+        return _dump(message).decode()
+
+    def body(self, answer: Mapping[str, Any]) -> Body:
+        return Body(self, _dump(_kept(answer))[1:-1])
 
     def frame(self, number: int | None, session: bytes | None, body: Body) -> bytes:
         known = b"null" if number is None else b"%d" % number
@@ -166,6 +187,15 @@ class MessagePackEncoding:
     def text(self, value: str) -> bytes:
         return pack(value)
 
+    def read(self, frame: str | bytes) -> Any:
+        return unpack(frame if isinstance(frame, bytes) else frame.encode())
+
+    def written(self, message: Any) -> str | bytes:
+        return pack(message)
+
+    def body(self, answer: Mapping[str, Any]) -> Body:
+        return Body(self, pack(_kept(answer))[1:])
+
     def frame(self, number: int | None, session: bytes | None, body: Body) -> bytes:
         head = b"\x82" if session is None else b"\x83"
         named = b"" if session is None else _SESSION + session
@@ -187,6 +217,12 @@ _OK: Final = b"\xa2ok"
 _ERROR: Final = b"\xa5error"
 _ID: Final = b"\xa2id"
 _SESSION: Final = b"\xa7session"
+
+
+def _kept(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The one key of an answer that is its body."""
+    key = "ok" if "ok" in answer else "error"
+    return {key: answer[key]}
 
 
 def shown(operation: Operation, result: Result) -> dict[str, Any]:

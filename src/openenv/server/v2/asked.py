@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from openenv.operation import Operation, Result
 from openenv.protocol.v2_answers import Body
@@ -12,19 +12,31 @@ if TYPE_CHECKING:
     from openenv.runtime import Session
     from openenv.server.v2.connection import V2Connection
 
-__all__ = ["Asked", "Batch"]
+__all__ = ["Asked", "Batch", "Whole"]
+
+
+class Collects(Protocol):
+    """Takes results of some entries of a batch."""
+
+    def put(self, places: list[int], bodies: list[Body]) -> None:
+        """Some of the results."""
+
+
+Whole = tuple[Collects, list[int]]
 
 
 class Batch:
     """A frame of many steps, and what is there of its answer."""
 
-    __slots__ = ("as_finished", "bodies", "left", "number")
+    __slots__ = ("as_finished", "bodies", "left", "number", "whole")
 
-    def __init__(self, number: int, entries: int, *, as_finished: bool) -> None:
+    def __init__(self, number: int, entries: int, *, as_finished: bool, whole: Whole | None = None) -> None:
         self.number = number
         self.as_finished = as_finished
         self.bodies: list[Body | None] = [None] * entries
         self.left = entries
+        self.whole = whole
+        """Where the results go to, when this is a part of a batch, and which of its entries these are."""
 
 
 class Asked:
@@ -44,7 +56,9 @@ class Asked:
     index = 0
     """Its place in the batch."""
 
-    def __init__(self, connection: V2Connection, number: int, session: Session, operation: Operation, digest: int | None = None) -> None:
+    def __init__(
+        self, connection: V2Connection, number: int, session: Session, operation: Operation, digest: int | None = None
+    ) -> None:
         operation.session = session.id
         operation.id = number
         self.connection = connection

@@ -18,10 +18,11 @@ from openenv.runtime import Session
 from openenv.runtime.ledger import Kept, Ledger, Running
 from openenv.runtime.session import ForkRequest
 from openenv.runtime.snapshots import for_strangers, seal, unseal
-from openenv.server.v2.asked import Asked, Batch
+from openenv.server.v2.asked import Asked, Batch, Whole
 from openenv.server.v2.line import Line
 from openenv.server.v2.listening import Listening
 from openenv.server.v2.opening import Opening
+from openenv.server.v2.relaying import Relays
 from openenv.server.v2.shared import V2Shared
 
 __all__ = ["V2Connection"]
@@ -61,6 +62,8 @@ class V2Connection:
         """Those that this connection holds."""
         self._names: dict[str, bytes] = {}
         self.lost = False
+        self.relays: Relays | None = None
+        """The ways to sessions of other workers, where there are any."""
         self._closing: set[str] = set()
         """Sessions that this connection has asked to close."""
         self.listening = Listening(self)
@@ -70,7 +73,7 @@ class V2Connection:
         self._backlog: deque[str | bytes | None] = deque()
         self._handlers: Mapping[str, Callable[[Request, str | bytes], None]] = {
             "step": self._step,
-            "batch": self._batch,
+            "batch": lambda request, frame: self.batch(request, frame, None),
             "reset": self._effect,
             "call_tool": self._effect,
             "snapshot": self._effect,
@@ -115,7 +118,7 @@ class V2Connection:
         try:
             if request.error is not None:
                 self._invalid(request, len(frame))
-            else:
+            elif self.relays is None or not self.relays.takes(request, frame):
                 self._handlers[request.op](request, frame)
         except OpenEnvError as error:
             self.refuse(request, error)
@@ -165,10 +168,11 @@ class V2Connection:
             return self.shared.snapshots.get(session, named)
         return unseal(snapshot_bytes(named), self.core.snapshot_key)
 
-    def _batch(self, request: Request, frame: str | bytes) -> None:
+    def batch(self, request: Request, frame: str | bytes, whole: Whole | None) -> None:
+        """Do a batch; its results go into a whole where it is only a part of one."""
         entries: list[Entry] = request.data
         number = request.id or 0
-        batch = Batch(number, len(entries), as_finished=request.as_finished)
+        batch = Batch(number, len(entries), as_finished=request.as_finished, whole=whole)
         if not entries:
             self.answer(request, self.encoding.results([]))
             return
@@ -331,8 +335,13 @@ class V2Connection:
             return
         batch.bodies[index] = body
         batch.left -= 1
-        if not batch.left:
-            self.write(self.encoding.frame(batch.number, None, self.encoding.results([one for one in batch.bodies if one])))
+        if batch.left:
+            return
+        bodies = [one for one in batch.bodies if one]
+        if batch.whole is not None:
+            batch.whole[0].put(batch.whole[1], bodies)
+        else:
+            self.write(self.encoding.frame(batch.number, None, self.encoding.results(bodies)))
 
     # What may be asked as often as one likes.
 
@@ -478,6 +487,8 @@ class V2Connection:
         self.lost = True
         self._backlog.clear()
         self.listening.end()
+        if self.relays is not None:
+            self.relays.end()
         for session in list(self.sessions.values()):
             self._let_go(session)
             self.core.manager.detach(session)

@@ -17,6 +17,7 @@ from openenv.server.conversation import DOOR
 from openenv.server.core import ServerCore
 from openenv.server.v2.connection import IN_FLIGHT, V2Connection
 from openenv.server.v2.line import AsgiLine, DoorLine
+from openenv.server.v2.relaying import Relays
 from openenv.server.v2.shared import V2Shared
 from openenv.version import __version__
 
@@ -59,6 +60,8 @@ class V2Socket:
         past_asgi = DoorLine(door, send, binary=encoding.binary) if door is not None else None
         line = past_asgi or AsgiLine(send, binary=encoding.binary)
         talk = V2Connection(self.shared, connection, context, encoding, line)
+        if self.core.siblings is not None:
+            talk.relays = Relays(talk, scope)
         try:
             try:
                 named = connection.query.get("session_id")
