@@ -5,9 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Hashable, Mapping
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from openenv.errors import ConfigurationError, OpenEnvError, RateLimited, Unauthenticated
 from openenv.operation import Connection, Operation
+
+if TYPE_CHECKING:
+    from openenv.middleware.shared_buckets import SharedBuckets
 
 __all__ = ["Buckets", "RateLimit"]
 
@@ -20,13 +24,23 @@ class Buckets:
         burst: Tokens in a full bucket.
         limit: How many are kept. Past it the fuller half is forgotten, which does its owners no harm.
         clock: Seconds, never going back.
+        shared: Where the numbers are kept, when this process is not the only one that takes from the buckets.
     """
 
-    def __init__(self, rate: float, burst: float, *, limit: int = 10_000, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        rate: float,
+        burst: float,
+        *,
+        limit: int = 10_000,
+        clock: Callable[[], float] = monotonic,
+        shared: SharedBuckets | None = None,
+    ) -> None:
         if not (0 < rate < float("inf") and 0 < burst < float("inf")):
             raise ConfigurationError("a rate and a burst are numbers above zero", field="rate", example="100")
         self._limit = limit
         self._full_at: dict[Hashable, float] = {}
+        self._shared = shared
         self.take = self._taking(clock, 1.0 / rate, burst / rate)
         """``take(key, cost)`` takes so many tokens: 0.0 when they were there, else the seconds until they would be, and
         nothing is taken. What costs more than a bucket holds waits for a full one, and the next has to wait the longer."""
@@ -36,7 +50,7 @@ class Buckets:
 
     def _taking(self, clock: Callable[[], float], each: float, whole: float) -> Callable[[Hashable, float], float]:
         """A closure and no method: it runs with every step, and finds in half the time what it needs."""
-        buckets = self._full_at
+        buckets = self._full_at if self._shared is None else self._shared
 
         def take(key: Hashable, cost: float) -> float:
             now = clock()
@@ -84,9 +98,15 @@ class RateLimit:
         refusals: tuple[float, float] = (1.0, 20.0),
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._take = Buckets(rate, burst if burst is not None else max(rate, 1.0), clock=clock).take
+        self._rates = (rate, burst if burst is not None else max(rate, 1.0)), refusals
+        self._take = Buckets(*self._rates[0], clock=clock).take
         self._costs = {"close": 0.0} | dict(costs or {})
         self._refusals = Buckets(*refusals, clock=clock)
+
+    def share(self, operations: SharedBuckets, refusals: SharedBuckets) -> None:
+        """Take from buckets that the workers of a server have together."""
+        self._take = Buckets(*self._rates[0], shared=operations).take
+        self._refusals = Buckets(*self._rates[1], shared=refusals)
 
     def before(self, operation: Operation) -> None:
         """Take the operation's cost from its principal's bucket."""

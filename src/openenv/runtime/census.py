@@ -28,18 +28,18 @@ class Census:
         self._fd = fd
         self._worker = worker
         self._workers = workers
-        self._table = memoryview(mmap.mmap(fd, self.size(workers))).cast("q")
+        self._table = memoryview(mmap.mmap(fd, self.size(workers))).cast("q")[: workers * _NUMBERS]
 
     @staticmethod
     def size(workers: int) -> int:
-        """Bytes of the table."""
-        return workers * _NUMBERS * _WIDTH
+        """Bytes of the table: whole pages."""
+        return -(-workers * _NUMBERS * _WIDTH // mmap.PAGESIZE) * mmap.PAGESIZE
 
     @classmethod
-    def create(cls, workers: int) -> int:
-        """A file for the table, all zeros, which has no name and ends with the last process that has it open."""
+    def create(cls, workers: int, more: int = 0) -> int:
+        """A file for the table and ``more`` bytes after it, all zeros. It has no name and ends with who has it open."""
         fd = os.memfd_create("openenv-census")
-        os.ftruncate(fd, cls.size(workers))
+        os.ftruncate(fd, cls.size(workers) + more)
         return fd
 
     @contextmanager

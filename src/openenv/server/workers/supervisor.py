@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from openenv.errors import ConfigurationError, OpenEnvError
+from openenv.middleware.shared_buckets import SharedBuckets
 from openenv.runtime.census import Census
 from openenv.server.run import LAST_S, announce, cannot_listen, family_of
 from openenv.server.workers.channel import Kind, pair, receive, transmit
-from openenv.server.workers.worker import Berth
+from openenv.server.workers.worker import MOST_TABLES, Berth
 
 __all__ = ["BERTH", "Supervisor"]
 
@@ -102,7 +103,7 @@ class Supervisor:
         if not hasattr(os, "memfd_create") or not hasattr(socket, "SO_REUSEPORT"):
             raise ConfigurationError("several workers need Linux", field="workers", hint="Leave --workers away.")
         self._reserved = self._reserve()
-        self._census_fd = Census.create(self.workers)
+        self._census_fd = Census.create(self.workers, MOST_TABLES * SharedBuckets.SIZE)
         self._census = Census(self._census_fd, 0, self.workers)
         self._slots = [_Slot(number) for number in range(self.workers)]
         wake, woken = socket.socketpair()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import itertools
 import os
 import signal
 import socket
@@ -15,7 +16,9 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from openenv.middleware import BearerAuth, JsonLog
+from openenv.errors import ConfigurationError
+from openenv.middleware import BearerAuth, JsonLog, RateLimit
+from openenv.middleware.shared_buckets import SharedBuckets
 from openenv.runtime.census import Census
 from openenv.runtime.ids import WorkerIds
 from openenv.server.core import ServerCore
@@ -28,6 +31,8 @@ __all__ = ["Berth", "WorkerServer", "die_with_parent", "work"]
 
 WORKER_HEADER = "x-openenv-worker"
 """On every response: which worker has answered."""
+MOST_TABLES = 8
+"""Tables of rate limits that the workers have in common; a limit has two. What is not used takes no memory."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -63,7 +68,7 @@ class WorkerServer(DrainingServer):
         self._siblings.on_arrival = self._arrive
         core.manager.ids = ids
         core.manager.room.share(census)
-        _share(core, self._siblings)
+        _share(core, self._siblings, berth)
         self._http = partial(Line, self._siblings)
         tells = [(WORKER_HEADER, str(berth.worker))]
         super().__init__(configured(app, log_level=log_level, http=self._http, headers=tells), core, drain_s)
@@ -139,13 +144,22 @@ def die_with_parent(parent: int) -> None:
         sys.exit(1)
 
 
-def _share(core: ServerCore, siblings: Siblings) -> None:
+def _share(core: ServerCore, siblings: Siblings, berth: Berth) -> None:
     """What the middleware of all workers has to have in common."""
+    if not os.environ.get("OPENENV_SNAPSHOT_KEY"):
+        core.snapshot_key = siblings.key("snapshots")
+    tables = range(Census.size(berth.workers), Census.size(berth.workers) + MOST_TABLES * SharedBuckets.SIZE, SharedBuckets.SIZE)
+    free = (SharedBuckets(berth.census, start, siblings.key(f"table {start}")) for start in tables)
     for number, one in enumerate(core.pipeline.middleware):
         if isinstance(one, BearerAuth):
             one.share(siblings.key(f"bearer tokens of middleware {number}"))
         elif isinstance(one, JsonLog):
             one.worker = siblings.ids.number
+        elif isinstance(one, RateLimit):
+            mine = list(itertools.islice(free, 2))
+            if len(mine) < 2:
+                raise ConfigurationError(f"workers share no more than {MOST_TABLES // 2} rate limits", field="workers")
+            one.share(*mine)
 
 
 def _ignored(sig: int, frame: FrameType | None) -> None:

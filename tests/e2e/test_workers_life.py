@@ -1,0 +1,303 @@
+"""Servers of several workers as they start, lose a worker, are told to stop, and are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.support.processes import ROOT, Server, Servers, free_port
+from tests.support.worker_toys import Lines, home, until, worker_pids
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+
+TOYS = "tests.support.worker_toys"
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    made = Lines()
+    yield made
+    made.close()
+
+
+def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "openenv.cli", "serve", *arguments, "--workers", "2"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=40, cwd=ROOT, check=False, **more)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def session_on(server: Server, worker: int) -> str:
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(50):
+            session: str = client.post("/sessions").json()["session_id"]
+            if home(session) == worker:
+                return session
+    raise AssertionError(f"worker {worker} gets no session")
+
+
+def listed(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.get(f"{server.url}/sessions").json()["sessions"]
+    return found
+
+
+def counted(server: Server) -> dict[str, float]:
+    """The samples that have to do with steps, and who answered."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(httpx.get(f"{server.url}/metrics").text):
+        for sample in family.samples:
+            if sample.name == "openenv_steps_total" and sample.labels["status"] == "success":
+                found["steps"] = sample.value
+            elif sample.name == "openenv_active_sessions":
+                found["sessions"] = sample.value
+            elif sample.name == "openenv_worker_up":
+                found[f"worker {sample.labels['worker']}"] = sample.value
+    return found
+
+
+def steps(server: Server, session: str, number: int) -> None:
+    with httpx.Client(base_url=server.url, headers={"X-Session-ID": session}) as client:
+        for _ in range(number):
+            assert client.post("/step", json={"action": {"text": "a"}}).status_code == 200
+
+
+async def ask(socket: ClientConnection, message: dict[str, Any]) -> dict[str, Any]:
+    await socket.send(json.dumps(message))
+    answer: dict[str, Any] = json.loads(await socket.recv())
+    return answer
+
+
+def test_it_says_once_where_it_is(serve: Servers) -> None:
+    server = serve(f"{TOYS}:quick_app", "--workers", "3", cwd=ROOT)
+    assert len(re.findall(r"^serving quick on http://127\.0\.0\.1:\d+, with all scopes", server.log(), re.MULTILINE)) == 1
+    assert len(worker_pids(server)) == 3
+
+
+def test_sums_are_the_servers_whoever_is_asked(serve: Servers, lines: Lines) -> None:
+    server = serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT)
+    for worker, number in ((0, 3), (1, 5)):
+        steps(server, session_on(server, worker), number)
+    sessions = listed(server)
+    for worker in (0, 1):
+        _, text, asked = lines(server, worker).ask("GET", "/metrics")
+        assert asked == str(worker)
+        assert b'openenv_steps_total{env="quick",status="success"} 8.0' in text
+        assert b'openenv_active_sessions{env="quick"} %.1f' % len(sessions) in text
+        assert b'openenv_step_duration_seconds_count{env="quick"} 8.0' in text
+        assert b'openenv_worker_up{env="quick",worker="1"} 1.0' in text
+
+
+async def test_running_steps_of_all_workers_end_before_the_server_does(serve: Servers) -> None:
+    server = serve(f"{TOYS}:talker_app", "--workers", "2", cwd=ROOT)
+    pids = worker_pids(server)
+    sockets = [await connect(f"{server.ws_url}/ws") for _ in range(4)]
+    for each in sockets:
+        await ask(each, {"type": "reset"})
+    assert {home(one["session_id"]) for one in listed(server)} == {0, 1}
+    asked = [asyncio.create_task(ask(each, {"type": "step", "data": {"text": "slow", "seconds": 1.0}})) for each in sockets]
+    await asyncio.sleep(0.3)
+    server.terminate()
+    for answer in await asyncio.gather(*asked):
+        assert answer["data"]["observation"]["text"] == "slow"
+    for each in sockets:
+        with pytest.raises(ConnectionClosed) as closed:
+            await each.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+    assert await asyncio.to_thread(server.wait) == -signal.SIGTERM  # as with one worker
+    assert not any(map(alive, pids))
+
+
+def test_a_signal_to_the_whole_group_is_one_signal(serve: Servers) -> None:
+    """As systemd and container engines send it: workers that took theirs for a second one would not drain."""
+    server = serve(f"{TOYS}:talker_app", "--workers", "2", cwd=ROOT)
+    session = session_on(server, 1)
+
+    async def play() -> Any:
+        async with httpx.AsyncClient(base_url=server.url, headers={"X-Session-ID": session}, timeout=15) as client:
+            step = asyncio.create_task(client.post("/step", json={"action": {"text": "slow", "seconds": 1.0}}))
+            await asyncio.sleep(0.3)
+            for pid in [server.pid, *worker_pids(server)]:
+                os.kill(pid, signal.SIGTERM)
+            return await step
+
+    assert asyncio.run(play()).status_code == 200
+    assert server.wait() == -signal.SIGTERM
+
+
+def test_a_second_signal_does_not_wait(serve: Servers) -> None:
+    server = serve(f"{TOYS}:talker_app", "--workers", "2", cwd=ROOT)
+    session = session_on(server, 1)
+    began = time.monotonic()
+
+    async def play() -> None:
+        async with httpx.AsyncClient(base_url=server.url, headers={"X-Session-ID": session}, timeout=30) as client:
+            step = asyncio.create_task(client.post("/step", json={"action": {"text": "slow", "seconds": 20.0}}))
+            await asyncio.sleep(0.3)
+            server.terminate()
+            await asyncio.sleep(0.3)
+            server.terminate()
+            with pytest.raises(httpx.HTTPError):
+                (await step).raise_for_status()
+
+    asyncio.run(play())
+    server.wait(20)
+    assert time.monotonic() - began < 18
+
+
+def test_workers_that_hang_are_killed(serve: Servers) -> None:
+    server = serve(f"{TOYS}:mortal_app", "--workers", "2", "--drain", "0.2", cwd=ROOT)
+    session = session_on(server, 1)
+    pids = worker_pids(server)
+    with socket.create_connection(("127.0.0.1", server.port)) as blocked:
+        body = json.dumps({"action": {"text": "spin", "seconds": 50.0}})
+        head = f"POST /step HTTP/1.1\r\nHost: x\r\nX-Session-ID: {session}\r\nContent-Length: {len(body)}\r\n\r\n"
+        blocked.sendall((head + body).encode())
+        time.sleep(0.5)
+        server.terminate()
+        assert server.wait(20) == -signal.SIGTERM
+    assert not any(map(alive, pids))
+    assert "workers that hang are killed" in server.log()
+
+
+def test_nothing_is_left_of_a_server_that_was_killed(serve: Servers) -> None:
+    server = serve(f"{TOYS}:mortal_app", "--workers", "2", cwd=ROOT)
+    pids = worker_pids(server)
+    assert all(map(alive, pids))
+    os.kill(server.pid, signal.SIGKILL)
+    until(lambda: not any(map(alive, pids)))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))
+
+
+def test_a_worker_that_dies_is_started_anew_and_the_others_go_on(serve: Servers, lines: Lines) -> None:
+    server = serve(f"{TOYS}:mortal_app", "--workers", "2", cwd=ROOT)
+    kept, lost = session_on(server, 0), session_on(server, 1)
+    steps(server, kept, 2)
+    steps(server, lost, 3)
+    assert counted(server)["steps"] == 5
+    before = worker_pids(server)
+    there = [home(one["session_id"]) for one in listed(server)]
+    line = lines(server, 0)  # a connection that stays
+    with pytest.raises(httpx.HTTPError):
+        httpx.post(f"{server.url}/step", json={"action": {"text": "die"}}, headers={"X-Session-ID": lost})
+    until(lambda: len(set(worker_pids(server)) - set(before)) == 1 and "worker 1 serves again" in server.log())
+    assert line.ask("POST", "/step", {"action": {"text": "a"}}, {"X-Session-ID": kept})[0] == 200
+    for worker in (0, 1):  # whoever is asked: it is told why, at once
+        status, answer, _ = lines(server, worker).ask("POST", "/step", {"action": {"text": "a"}}, {"X-Session-ID": lost})
+        assert (status, answer["error"]["code"]) == (404, "SESSION_ERROR")
+        assert "the worker process that had it is gone" in answer["error"]["message"]
+    assert f"worker 1 ended with signal 6: {there.count(1)} sessions are lost; it is started anew" in server.log()
+    now = counted(server)
+    assert now == {"steps": 6, "sessions": there.count(0), "worker 0": 1, "worker 1": 1}
+    fresh = session_on(server, 1)
+    steps(server, fresh, 1)
+    assert fresh[-4:-2] == "01"
+    assert counted(server)["steps"] == 7
+
+
+def test_while_a_worker_is_stopped_the_rest_is_answered(serve: Servers, lines: Lines) -> None:
+    """SIGSTOP stands for whatever keeps a process from answering."""
+    server = serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT)
+    there = session_on(server, 1)
+    steps(server, there, 2)
+    steps(server, session_on(server, 0), 3)
+    assert counted(server)["steps"] == 5
+    line = lines(server, 0)
+    first, second = worker_pids(server)
+    stopped = second if Path(f"/proc/{second}/environ").read_text().count('"worker": 1') else first
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        _, text, _ = line.ask("GET", "/metrics")
+        assert b'openenv_worker_up{env="quick",worker="1"} 0.0' in text
+        assert b'openenv_steps_total{env="quick",status="success"} 5.0' in text  # as it was last seen: it never goes back
+        status, answer, _ = line.ask("GET", "/sessions")
+        assert (status, answer["silent_workers"]) == (200, [1])
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert line.ask("POST", "/step", {"action": {"text": "a"}}, {"X-Session-ID": there})[0] == 200
+
+
+def test_a_server_whose_workers_do_not_last_gives_up(tmp_path: Path) -> None:
+    (tmp_path / "shaky.py").write_text(
+        "import os, threading, pathlib\n"
+        "from tests.support.worker_toys import quick_app as app\n"
+        f"mark = pathlib.Path({str(tmp_path / 'mark')!r})\n"
+        "if mark.exists():\n"
+        "    os._exit(7)\n"
+        "def later():\n"
+        "    mark.touch()\n"
+        "    os._exit(7)\n"
+        "threading.Timer(2.5, later).start()\n"
+    )
+    done = run("shaky:app", "--port", "0", env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}:{ROOT}/src"})
+    assert done.returncode == 1
+    assert "5 times in a row" in done.stderr
+    assert done.stderr.count("error:") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nothing_like_it",), "no environment is called 'nothing_like_it'"),
+        (("echo", "--tokens", "/nowhere/tokens.json"), "cannot be read"),
+        ((), "serve takes an environment or --mcp"),
+    ],
+)
+def test_what_cannot_be_served_is_said_once(arguments: tuple[str, ...], told: str) -> None:
+    done = run(*arguments, "--port", "0")
+    assert done.returncode == 2
+    assert done.stderr.count(told) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_application_that_does_not_import_is_the_servers_end(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise RuntimeError('not today')\n")
+    done = run("broken:app", "--port", "0", env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}/src"})
+    assert done.returncode == 1
+    assert "before it served" in done.stderr
+
+
+def test_a_port_that_another_server_has_is_refused(serve: Servers) -> None:
+    """Also one of several workers, who let each other listen on one port."""
+    server = serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT)
+    done = run("echo", "--port", str(server.port))
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{server.port}" in done.stderr
+
+
+def test_it_takes_the_port_that_it_is_given(serve: Servers) -> None:
+    port = free_port()
+    server = serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT, port=port)
+    assert server.port == port
+    server.stop()
+    assert serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT, port=port).port == port
+
+
+def test_ctrl_c_ends_it_in_peace(serve: Servers) -> None:
+    server = serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT)
+    server.process.send_signal(signal.SIGINT)
+    assert server.wait() in (130, -signal.SIGINT)
+    assert "Traceback" not in server.log()
