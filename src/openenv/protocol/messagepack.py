@@ -24,11 +24,12 @@ def available() -> bool:
 
 
 def unpack(frame: bytes) -> Any:
-    """The value of a frame. Raises `InvalidFrame`: also for extension types, which frames do not have."""
+    """The value of a frame. Raises `InvalidFrame`: also for extension types but the timestamp."""
     try:
-        return msgpack.unpackb(frame, raw=False, strict_map_key=True, use_list=True, ext_hook=_no_extension)
+        return msgpack.unpackb(frame, raw=False, strict_map_key=True, timestamp=3, ext_hook=_no_extension)
     except Exception as error:  # noqa: BLE001 - its exceptions have no common base but this, and all mean the same here
-        raise InvalidFrame(f"Invalid MessagePack: {error}"[:300], hint="Send one map with text keys.") from None
+        why = str(error)[:300] or type(error).__name__
+        raise InvalidFrame(f"Invalid MessagePack: {why}", hint="Send one map with text keys.") from None
 
 
 def pack(value: Any) -> bytes:

@@ -75,8 +75,8 @@ class Ledger:
         found = self.running.get(number) or self._kept.get(number)
         if found is None:
             raise AnswerGone(
-                f"request {number} was done, and its answer is not kept any more",
-                hint="Acknowledge an answer only when it has come; at most 64 are kept.",
+                f"request {number} is not done (again): later ones of this session were, and no answer to it is kept",
+                hint="Ids rise; an answer is acknowledged only when it has come, and at most 64 are kept.",
             )
         if found.digest != digest:
             raise IdReused(

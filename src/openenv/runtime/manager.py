@@ -112,7 +112,7 @@ class SessionManager:
             return None
         session = self.session(operation.session, operation.principal)
         if op == "close":
-            return self._close_asked(session, operation.payload, finish)
+            return self._close_asked(session, finish)
         if op == "fork":
             fork(self, session, operation, finish)
             return None
@@ -147,12 +147,13 @@ class SessionManager:
 
     def renew(self, session: Session) -> None:
         """The lease begins anew."""
-        lease_s = self._lease_of(session)
+        lease_s = self.lease_of(session)
         if lease_s is not None:
             session.expires = asyncio.get_running_loop().time() + lease_s
             self._schedule_reaper(lease_s)
 
-    def _lease_of(self, session: Session) -> float | None:
+    def lease_of(self, session: Session) -> float | None:
+        """How long it lives without a socket and a request; None is for ever."""
         return self.lease_s if session.lease_s is None else session.lease_s
 
     def attach(self, session_id: str, principal: Principal, holder: Holder | None = None) -> Session:
@@ -398,8 +399,8 @@ class SessionManager:
             if session is not None:
                 self.end(session, reason)
 
-    def _close_asked(self, session: Session, asker: Any, finish: Finish) -> Result | None:
-        if session.attached and session.kind == "free" and (asker is None or asker is not session.holder):
+    def _close_asked(self, session: Session, finish: Finish) -> Result | None:
+        if session.attached and session.kind == "free" and session.holder is None:
             session.close_when_detached = True
             return Result(value={"session_id": session.id, "closed": False, "closing": True})
         self.end(session, "closed by request", lambda: finish(Result(value={"session_id": session.id, "closed": True})))
@@ -433,7 +434,7 @@ class SessionManager:
         now = asyncio.get_running_loop().time()
         shortest: float | None = None
         for session in list(self.sessions.values()):
-            lease_s = self._lease_of(session)
+            lease_s = self.lease_of(session)
             if session.attached or lease_s is None:
                 continue
             if not session.world.busy and session.expires < now:

@@ -64,6 +64,11 @@ class Room:
             self._tell()
         return True
 
+    def has(self, places: int) -> bool:
+        """Whether so many are free, or some are being given up and one may wait for them."""
+        closing = self._closing + (self._census.closing_elsewhere if self._census is not None else 0)
+        return closing > 0 or self.taken_everywhere + places <= self._limit
+
     def give_up(self) -> None:
         """A place is free at once: its session has no environment of its own."""
         self._taken -= 1

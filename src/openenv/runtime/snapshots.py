@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from openenv.runtime.play import Play
     from openenv.runtime.specification import EnvironmentSpecification
 
-__all__ = ["for_strangers", "image_of", "put_back", "seal", "types_digest", "unseal"]
+__all__ = ["episode_of", "for_strangers", "image_of", "put_back", "seal", "types_digest", "unseal"]
 
 _MAGIC: Final = b"OpenEnv1"
 _SEAL: Final = 32
@@ -78,6 +78,12 @@ async def put_back(play: Play, image: bytes, seed: int | None) -> Result:
     if header["initial"] is not None:
         play.initial = initial
     return Result(value={"episode_id": known.episode_id, "step_count": known.step_count})
+
+
+def episode_of(image: bytes) -> dict[str, Any]:
+    """Where its episode stands: ``episode_id`` and ``step_count``."""
+    episode = _split(image)[0]["episode"]
+    return {"episode_id": episode["id"], "step_count": episode["steps"]}
 
 
 def for_strangers(image: bytes) -> bytes:

@@ -10,7 +10,7 @@ from openenv.protocol.v2_answers import Body
 
 if TYPE_CHECKING:
     from openenv.runtime import Session
-    from openenv.server.v2.connection import V2Connection
+    from openenv.server.v2.doing import Doing
 
 __all__ = ["Asked", "Batch", "Whole"]
 
@@ -57,11 +57,11 @@ class Asked:
     """Its place in the batch."""
 
     def __init__(
-        self, connection: V2Connection, number: int, session: Session, operation: Operation, digest: int | None = None
+        self, doing: Doing, number: int, session: Session, operation: Operation, digest: int | None = None
     ) -> None:
         operation.session = session.id
         operation.id = number
-        self.connection = connection
+        self.doing = doing
         self.number = number
         self.session = session
         self.operation = operation
@@ -70,13 +70,13 @@ class Asked:
 
     def finished(self, result: Result) -> None:
         """What the pipeline calls when the result comes later."""
-        self.connection.finished(self, result)
+        self.doing.finished(self, result)
 
     def passed(self) -> None:
         """Its deadline has passed."""
         self.timer = None
         if not self.answered:
-            self.connection.expire(self)
+            self.doing.expire(self)
 
     def cancel(self) -> bool:
         """Take it back, or stop it where it can be; whether anybody was told."""

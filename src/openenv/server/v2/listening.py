@@ -20,6 +20,8 @@ __all__ = ["Listening"]
 MOST_WAITING: Final = 1024 * 1024
 """Bytes that may wait for a client; an event that finds more is dropped."""
 _WATCHED: Final = frozenset({"reset", "step", "call_tool"})
+_WATCHABLE: Final = frozenset({"step", "session_ended"})
+"""Events of sessions that need not be attached."""
 
 
 class Listening:
@@ -53,10 +55,10 @@ class Listening:
         connection = self._connection
         if "draining" in names:
             raise ValidationFailed("'draining' is about no session", field="session", hint="Leave it away.")
-        op = "watch" if "step" in names else "attach"
+        op = "watch" if "step" in names or named not in connection.sessions else "attach"
         connection.core.pipeline.check(connection.operation(Operation(op, id=request.id, session=named)))  # type: ignore[arg-type]
         connection.core.manager.session(named, connection.connection.principal)
-        if names != {"step"} and named not in connection.sessions:
+        if not names <= _WATCHABLE and named not in connection.sessions:
             raise SessionError(f"Session {named[:80]} is not attached here", hint="Attach it first.")
 
     def unsubscribe(self, request: Request) -> None:
@@ -133,8 +135,10 @@ class Listening:
             if operation.session == session.id and operation.op in _WATCHED and result.error is None:
                 self.tell("step", session.id, shown(operation, result))
 
-        def ended(_: str) -> None:
+        def ended(reason: str) -> None:
             self._watched.pop(session.id, None)
+            if session.id not in self._ears:
+                self.tell("session_ended", session.id, {"reason": reason})
 
         def stop() -> None:
             world.observers.discard(seen)

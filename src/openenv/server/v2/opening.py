@@ -11,6 +11,7 @@ from openenv.errors import OpenEnvError
 from openenv.operation import Operation, Principal
 from openenv.protocol.v2 import Request
 from openenv.runtime import Session, SessionRequest
+from openenv.server.v2.doing import late
 
 if TYPE_CHECKING:
     from openenv.server.v2.connection import V2Connection
@@ -85,7 +86,7 @@ class Opening:
                 connection.hold_new(session_id)
             connection.answer(request, connection.encoding.ok({"sessions": living}))
         except TimeoutError:
-            connection.refuse(request, connection.late(deadline_s or 0.0))
+            connection.refuse(request, late(deadline_s or 0.0))
         except OpenEnvError as error:
             connection.refuse(request, error)
 
@@ -110,6 +111,8 @@ class Opening:
         core = connection.core
         world = core.specification.environment_type.world_name(connection.context)
         wanted = SessionRequest(kind="free", world_name=world, lease_s=core.resume_lease_s)
+        if not core.manager.room.has(request.data.count):
+            raise core.manager.full()
         creates = [
             core.pipeline.run(connection.operation(Operation("create", wanted, id=request.id))) for _ in range(request.data.count)
         ]

@@ -98,7 +98,7 @@ class Relays:
             )
             whole = None if request.as_finished else (parts, mine)
             if home is None:
-                connection.batch(sub, part, whole)
+                connection.doing.batch(sub, part, whole)
             else:
                 self._way(home).send(part, sub, whole)
         return True

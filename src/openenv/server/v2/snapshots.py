@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import count
 
 from openenv.errors import Overloaded, ValidationFailed
 from openenv.runtime import Session
@@ -22,7 +21,6 @@ class SnapshotStore:
     def __init__(self) -> None:
         self._of_session: dict[str, OrderedDict[str, bytes]] = {}
         self._bytes = 0
-        self._numbers = count(1)
 
     def put(self, session: Session, image: bytes) -> str:
         """Keep an image: its id. Raises `Overloaded` when there is no room for more."""
@@ -32,7 +30,8 @@ class SnapshotStore:
         if known is None:
             known = self._of_session[session.id] = OrderedDict()
             session.watchers.add(lambda _: self._forget(session.id))
-        name = f"snapshot:{next(self._numbers)}"
+        number = int(next(reversed(known), "snapshot:0").partition(":")[2]) + 1
+        name = f"snapshot:{number}"
         known[name] = image
         self._bytes += len(image)
         while len(known) > self.MOST:

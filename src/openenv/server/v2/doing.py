@@ -1,0 +1,282 @@
+"""What a v2 connection was asked to do in its sessions: everything once, and everything answered.
+
+Whatever is asked goes through the same pipeline as every other operation. What is done at once is answered in the call in which
+its frame came; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from openenv.errors import Cancelled, DeadlineExceeded, OpenEnvError, ValidationFailed
+from openenv.operation import Control, Operation, Result
+from openenv.protocol.v2 import Entry, Request, snapshot_bytes
+from openenv.protocol.v2_answers import Body
+from openenv.runtime import Session
+from openenv.runtime.ledger import Kept, Ledger, Running
+from openenv.runtime.session import ForkRequest
+from openenv.runtime.snapshots import episode_of, for_strangers, seal, unseal
+from openenv.server.v2.asked import Asked, Batch, Whole
+
+if TYPE_CHECKING:
+    from openenv.server.v2.connection import V2Connection
+
+__all__ = ["Doing", "late"]
+
+_NOT_BEGUN: Final = frozenset(
+    {
+        "RATE_LIMITED",
+        "OVERLOADED",
+        "CAPACITY_REACHED",
+        "SHUTTING_DOWN",
+        "UNAUTHENTICATED",
+        "FORBIDDEN",
+        "VALIDATION_ERROR",
+        "SESSION_ERROR",
+    }
+)
+"""The codes of refusals before anything was done, so that the same request may come again."""
+
+
+class Doing:
+    """One connection's requests about worlds."""
+
+    def __init__(self, connection: V2Connection) -> None:
+        self._connection = connection
+        self._core = connection.core
+        self._encoding = connection.encoding
+        self._inline = connection.core.specification.inline
+
+    # What is done once, however often it is asked.
+
+    def step(self, request: Request, frame: str | bytes) -> None:
+        """Take a step."""
+        connection = self._connection
+        session = connection.session(request)
+        operation = connection.operation(Operation("step", request.data), len(frame))
+        self._once(Asked(self, request.id or 0, session, operation, hash(frame)), request.deadline_ms)
+
+    def effect(self, request: Request, frame: str | bytes) -> None:
+        """Do what else is done once."""
+        connection = self._connection
+        session = connection.session(request)
+        operation = connection.operation(self._operation_of(request, session), len(frame))
+        self._once(Asked(self, request.id or 0, session, operation, hash(frame)), request.deadline_ms)
+
+    def _operation_of(self, request: Request, session: Session) -> Operation:
+        data = request.data
+        match request.op:
+            case "reset":
+                return Operation("reset", arguments=data)
+            case "call_tool":
+                return Operation("call_tool", (data.name, data.arguments))
+            case "snapshot":
+                return Operation("snapshot", data.export)
+            case "restore":
+                return Operation("restore", (self._image(session, data.snapshot), None))
+        if data.reseed is not None and len(data.reseed) != data.count:
+            raise ValidationFailed("'reseed' has a seed for each fork", field="reseed", hint=f"Send {data.count} of them.")
+        seeds = data.reseed if data.reseed is not None else [None] * data.count
+        return Operation("fork", ForkRequest(tuple(seeds), self._core.resume_lease_s))
+
+    def _image(self, session: Session, named: str | bytes) -> bytes:
+        if isinstance(named, str) and ":" in named:
+            return self._connection.shared.snapshots.get(session, named)
+        return unseal(snapshot_bytes(named), self._core.snapshot_key)
+
+    def batch(self, request: Request, frame: str | bytes, whole: Whole | None = None) -> None:
+        """Step and reset many sessions; the results go into a whole where this is only a part of one."""
+        connection = self._connection
+        entries: list[Entry] = request.data
+        number = request.id or 0
+        if not entries:
+            connection.answer(request, self._encoding.results([]))
+            return
+        batch = Batch(number, len(entries), as_finished=request.as_finished, whole=whole)
+        digest = hash(frame)
+        share = len(frame) // len(entries)
+        named: set[str] = set()
+        for index, entry in enumerate(entries):
+            try:
+                session = self._entry_session(entry, named, request.ack)
+                arguments = entry.data if entry.op == "reset" else None
+                operation = Operation(entry.op, None if arguments is not None else entry.data, arguments)
+                asked = Asked(self, number, session, connection.operation(operation, share), digest)
+                asked.batch, asked.index = batch, index
+                self._once(asked, request.deadline_ms)
+            except OpenEnvError as error:
+                self._put(batch, index, entry.session, self._encoding.error(connection.told(error)))
+
+    def _entry_session(self, entry: Entry, named: set[str], acknowledged: int) -> Session:
+        if entry.error is not None:
+            raise entry.error
+        if entry.session in named:
+            raise ValidationFailed("a session is named once in a batch", field="entries", hint="Send two batches.")
+        named.add(entry.session)
+        return self._connection.held(entry.session, acknowledged)
+
+    def _once(self, asked: Asked, deadline_ms: int | None) -> None:
+        """Do it, unless it was done; then answer as it was answered."""
+        ledger = asked.session.ledger
+        assert ledger is not None
+        if not ledger.is_new(asked.number):
+            self._again(asked, ledger)
+            return
+        operation = asked.operation
+        if not self._inline:
+            operation.control = Control(self._connection.listening.notices_of(asked))
+        if deadline_ms is not None:
+            operation.deadline = deadline_ms / 1000
+        result = self._core.pipeline.submit(operation, asked.finished)
+        if result is not None:
+            self._settle(asked, result)
+        elif not asked.settled:
+            asked.begun = True
+            ledger.begin(asked.number, Running(asked.digest or 0, asked.cancel))
+            self._wait(asked, operation.deadline)
+
+    def _again(self, asked: Asked, ledger: Ledger) -> None:
+        """A repeat: whoever sends it has to be allowed to, and gets what the first one got."""
+        self._core.pipeline.check(asked.operation)
+        known = ledger.known(asked.number, asked.digest or 0)
+        if isinstance(known, Kept):
+            self._tell(asked, known.answer)
+            return
+
+        def later(body: Body) -> None:
+            self._release(asked)
+            self._tell(asked, body)
+
+        self._wait(asked, None)
+        known.waiters.append(later)
+
+    def cancel(self, request: Request, frame: str | bytes) -> None:
+        """Take back what waits, and stop what runs where it can be stopped."""
+        ledger = self._connection.session(request).ledger
+        running = ledger.running.get(request.data.id) if ledger is not None else None
+        found = running is not None and running.cancel is not None and running.cancel()
+        self._connection.answer(request, self._encoding.ok({"found": found}))
+
+    # What may be asked as often as one likes.
+
+    def state(self, request: Request, frame: str | bytes) -> None:
+        """Tell the state: of a world that is busy, the one before."""
+        connection = self._connection
+        session = connection.session(request)
+        operation = connection.operation(Operation("state", id=request.id, session=session.id), len(frame))
+        known = session.world.glance()
+        if known is None:
+            self.read(request, session, operation)
+            return
+        self._core.pipeline.check(operation)
+        connection.answer(request, self._encoding.result(operation, known))
+
+    def list_tools(self, request: Request, frame: str | bytes) -> None:
+        """Tell the tools."""
+        session = self._connection.session(request)
+        self.read(request, session, self._connection.operation(Operation("list_tools"), len(frame)))
+
+    def read(self, request: Request, session: Session, operation: Operation) -> None:
+        """Do an operation that nothing is kept of, and answer."""
+        asked = Asked(self, request.id or 0, session, operation)
+        if request.deadline_ms is not None:
+            operation.deadline = request.deadline_ms / 1000
+        result = self._core.pipeline.submit(operation, asked.finished)
+        if result is not None:
+            self._settle(asked, result)
+        elif not asked.settled:
+            self._wait(asked, operation.deadline)
+
+    # Answers.
+
+    def finished(self, asked: Asked, result: Result) -> None:
+        """The result of something that waited."""
+        self._settle(asked, result)
+        self._release(asked)
+
+    def expire(self, asked: Asked) -> None:
+        """The deadline has passed: say so, and take back what was asked, or stop it where it can be stopped."""
+        self._release(asked)
+        asked.expired = True
+        self._tell(asked, self._encoding.error(late(asked.operation.deadline or 0.0, kept=asked.begun)))
+        asked.cancel()
+
+    def _wait(self, asked: Asked, deadline_s: float | None) -> None:
+        asked.waiting = True
+        self._connection.count(1)
+        if deadline_s is not None:
+            asked.timer = asyncio.get_running_loop().call_later(deadline_s, asked.passed)
+
+    def _release(self, asked: Asked) -> None:
+        """It waits no longer, if it did."""
+        if not asked.waiting:
+            return
+        asked.waiting = False
+        if asked.timer is not None:
+            asked.timer.cancel()
+            asked.timer = None
+        self._connection.count(-1)
+
+    def _settle(self, asked: Asked, result: Result) -> None:
+        """Keep the answer, and send it."""
+        asked.settled = True
+        if asked.expired and isinstance(result.error, Cancelled):
+            result.error = DeadlineExceeded("its deadline had passed, and it was taken back", hint="Ask anew, with a new id.")
+        body = self._body(asked, result)
+        ledger = asked.session.ledger
+        if asked.digest is not None and ledger is not None:
+            if result.error is not None and not asked.operation.seq and result.error.code in _NOT_BEGUN:
+                ledger.forget(asked.number, body)
+            elif asked.begun:
+                ledger.finish(asked.number, body, len(body.content))
+            else:
+                ledger.keep(asked.number, asked.digest, body, len(body.content))
+        if not asked.answered:
+            self._tell(asked, body)
+
+    def _body(self, asked: Asked, result: Result) -> Body:
+        operation = asked.operation
+        try:
+            if result.error is None and operation.op == "snapshot":
+                result.value = self._kept_snapshot(asked.session, result.value, export=operation.payload)
+            elif result.error is None and operation.op == "fork":
+                for session_id in result.value:
+                    self._connection.hold_new(session_id)
+        except OpenEnvError as error:
+            return self._encoding.error(error)
+        return self._encoding.result(operation, result)
+
+    def _kept_snapshot(self, session: Session, image: bytes, *, export: bool) -> dict[str, object]:
+        where = episode_of(image)
+        if export:
+            return {"snapshot": seal(for_strangers(image), self._core.snapshot_key), **where}
+        return {"snapshot": self._connection.shared.snapshots.put(session, image), **where}
+
+    def _tell(self, asked: Asked, body: Body) -> None:
+        asked.answered = True
+        if asked.batch is not None:
+            self._put(asked.batch, asked.index, asked.session.id, body)
+        else:
+            self._connection.reply(asked.number, asked.session.id, body)
+
+    def _put(self, batch: Batch, index: int, session_id: str, body: Body) -> None:
+        """One of a batch's results."""
+        if batch.as_finished:
+            self._connection.reply(batch.number, session_id, body)
+            return
+        batch.bodies[index] = body
+        batch.left -= 1
+        if batch.left:
+            return
+        bodies = [one for one in batch.bodies if one]
+        if batch.whole is not None:
+            batch.whole[0].put(batch.whole[1], bodies)
+        else:
+            self._connection.reply(batch.number, None, self._encoding.results(bodies))
+
+
+def late(deadline_s: float, *, kept: bool = False) -> DeadlineExceeded:
+    """What is said when a deadline passes; ``kept`` where asking again gets the outcome."""
+    hint = "The same request again gets what has come of it." if kept else "Ask again."
+    return DeadlineExceeded(f"no answer within {deadline_s:g} s", hint=hint)
