@@ -19,6 +19,7 @@ from openenv.types import Reward, State, WireObservation
 __all__ = [
     "ALL_SCOPES",
     "ANONYMOUS",
+    "LAST_KNOWN",
     "NO_CONTEXT",
     "REQUIRED_SCOPE",
     "Connection",
@@ -117,6 +118,9 @@ class RequestContext:
 
 
 NO_CONTEXT: Final = RequestContext()
+
+LAST_KNOWN: Final = "last known"
+"""The payload of a ``state`` that does not wait for a running operation: the result is what was before it, marked ``busy``."""
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from openenv.errors import (
     ShuttingDown,
     Unsupported,
 )
-from openenv.operation import Operation, Principal, RequestContext, Result
+from openenv.operation import LAST_KNOWN, Operation, Principal, RequestContext, Result
 from openenv.runtime.executors import ProcessPool, ThreadPool
 from openenv.runtime.forking import fork
 from openenv.runtime.ids import SessionIds
@@ -116,6 +116,10 @@ class SessionManager:
         if op == "fork":
             fork(self, session, operation, finish)
             return None
+        if op == "state" and operation.payload == LAST_KNOWN:
+            known = session.world.glance()
+            if known is not None:
+                return known
         return self._submit(session, operation, finish)
 
     def _submit(self, session: Session, operation: Operation, finish: Finish) -> Result | None:

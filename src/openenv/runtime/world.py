@@ -62,7 +62,7 @@ class World:
         self.observers: set[Callable[[Operation, Result], None]] = set()
         """Told of everything that was done, before the caller is."""
         self.keeps_state = False
-        """Whether the state is copied after every operation, for `last_state`; an inline environment is never found busy."""
+        """Whether the state is copied after every operation, for `glance`; an inline environment is never found busy."""
         self.last_state: State | None = None
         self._pool = pool
         self._grading = grading
@@ -83,7 +83,11 @@ class World:
         return self._busy
 
     def glance(self) -> Result | None:
-        """The state before the operation that is running; None where that is not known, or none is running."""
+        """The state before the operation that is running; None where that is not known, or none is running.
+
+        Once somebody has asked, the state is copied after every operation, on the environment's lane.
+        """
+        self.keeps_state = not self.specification.inline
         if not self._busy or self.last_state is None:
             return None
         return Result(value=self.last_state, busy=True)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
 from openenv.errors import ExecutionFailed, Forbidden, OpenEnvError, PayloadTooLarge, ValidationFailed
-from openenv.operation import ANONYMOUS, Connection, Operation, RequestContext, Result
+from openenv.operation import ANONYMOUS, LAST_KNOWN, Connection, Operation, RequestContext, Result
 from openenv.protocol.bodies import ResetRequest, StepRequest
 from openenv.protocol.json import body_of, dump, dump_error, errors_of, loads, number
 from openenv.runtime import SessionRequest
@@ -81,10 +81,10 @@ class HttpRoutes:
         return await self._play(operation, connection, context, size)
 
     async def state(self, request: Request) -> Response:
-        """Where the episode stands."""
+        """Where the episode stands; while an operation runs, where it stood before (``X-OpenEnv-Busy: true``)."""
         connection, context = self._admit(request)
-        result = await self._run(Operation("state"), connection, context)
-        return Response(dump(result.value), media_type=JSON)
+        result = await self._run(Operation("state", LAST_KNOWN), connection, context)
+        return Response(dump(result.value), media_type=JSON, headers={"X-OpenEnv-Busy": "true"} if result.busy else None)
 
     async def create_session(self, request: Request) -> Response:
         """Open a session that lives until it is closed or nobody asked for it for the length of its lease."""

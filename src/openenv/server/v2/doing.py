@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from openenv.errors import Cancelled, DeadlineExceeded, OpenEnvError, ValidationFailed
-from openenv.operation import Control, Operation, Result
+from openenv.operation import LAST_KNOWN, Control, Operation, Result
 from openenv.protocol.v2 import Entry, Request, snapshot_bytes
 from openenv.protocol.v2_answers import Body
 from openenv.runtime import Session
@@ -162,15 +162,8 @@ class Doing:
 
     def state(self, request: Request, frame: str | bytes) -> None:
         """Tell the state: of a world that is busy, the one before."""
-        connection = self._connection
-        session = connection.session(request)
-        operation = connection.operation(Operation("state", id=request.id, session=session.id), len(frame))
-        known = session.world.glance()
-        if known is None:
-            self.read(request, session, operation)
-            return
-        self._core.pipeline.check(operation)
-        connection.answer(request, self._encoding.result(operation, known))
+        session = self._connection.session(request)
+        self.read(request, session, self._connection.operation(Operation("state", LAST_KNOWN), len(frame)))
 
     def list_tools(self, request: Request, frame: str | bytes) -> None:
         """Tell the tools."""
