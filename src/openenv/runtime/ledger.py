@@ -26,6 +26,8 @@ class Running:
     digest: int
     cancel: Callable[[], bool] | None = None
     """Takes it back; whether that was of any use. None where it cannot be."""
+    due: float | None = None
+    """When its deadline passes, on the event loop's clock."""
     waiters: list[Callable[[Any], None]] = field(default_factory=list)
     """Called with the answer, beside who asked first."""
 

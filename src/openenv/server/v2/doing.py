@@ -15,6 +15,7 @@ from openenv.protocol.v2 import Entry, Request, snapshot_bytes
 from openenv.protocol.v2_answers import Body
 from openenv.runtime import Session
 from openenv.runtime.ledger import Kept, Ledger, Running
+from openenv.runtime.permission import permit
 from openenv.runtime.session import ForkRequest
 from openenv.runtime.snapshots import episode_of, for_strangers, seal, unseal
 from openenv.server.v2.asked import Asked, Batch, Whole
@@ -74,6 +75,7 @@ class Doing:
             case "snapshot":
                 return Operation("snapshot", data.export)
             case "restore":
+                permit(self._connection.operation(Operation("restore")))  # before it is told whether there is such a snapshot
                 return Operation("restore", (self._image(session, data.snapshot), None))
         if data.reseed is not None and len(data.reseed) != data.count:
             raise ValidationFailed("'reseed' has a seed for each fork", field="reseed", hint=f"Send {data.count} of them.")
@@ -120,21 +122,22 @@ class Doing:
         """Do it, unless it was done; then answer as it was answered."""
         ledger = asked.session.ledger
         assert ledger is not None
+        operation = asked.operation
+        if deadline_ms is not None:
+            operation.deadline = deadline_ms / 1000
         if not ledger.is_new(asked.number):
             self._again(asked, ledger)
             return
-        operation = asked.operation
         if not self._inline:
             operation.control = Control(self._connection.listening.notices_of(asked))
-        if deadline_ms is not None:
-            operation.deadline = deadline_ms / 1000
         result = self._core.pipeline.submit(operation, asked.finished)
         if result is not None:
             self._settle(asked, result)
         elif not asked.settled:
             asked.begun = True
-            ledger.begin(asked.number, Running(asked.digest or 0, asked.cancel))
             self._wait(asked, operation.deadline)
+            due = asked.timer.when() if asked.timer is not None else None
+            ledger.begin(asked.number, Running(asked.digest or 0, asked.cancel, due))
 
     def _again(self, asked: Asked, ledger: Ledger) -> None:
         """A repeat: whoever sends it has to be allowed to, and gets what the first one got."""
@@ -146,9 +149,12 @@ class Doing:
 
         def later(body: Body) -> None:
             self._release(asked)
-            self._tell(asked, body)
+            if not asked.answered:
+                self._tell(asked, body)
 
-        self._wait(asked, None)
+        left_s = known.due - asyncio.get_running_loop().time() if known.due is not None else 0.0
+        asked.begun = left_s > 0
+        self._wait(asked, left_s if left_s > 0 else None)
         known.waiters.append(later)
 
     def cancel(self, request: Request, frame: str | bytes) -> None:
