@@ -90,5 +90,6 @@ SECRET = "a secret of more than thirty-two bytes, and of more than sixty-four"
 
 app = create_app(Talk, env_name="talk", max_sessions=600)
 small_app = create_app(Talk, env_name="talk", max_sessions=4, resume_lease_s=1.0)
+tight_app = create_app(Talk, env_name="talk", max_sessions=10, log=False)
 plain_app = create_app(Plain, env_name="plain")
 guarded_app = create_app(Talk, env_name="talk", middleware=[BearerAuth(TOKENS, secret=SECRET)])

@@ -65,26 +65,31 @@ class ChaosProxy:
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one connection for as long as it is left alone."""
         self.connections += 1
-        with contextlib.suppress(OSError):
-            if self.down:
-                return
-            upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self.target)
-            self.writers |= {writer, upstream}
-            budget = float("inf") if self.calm else self.chance.expovariate(1 / self.trouble.mean_bytes)
-            link = _Link(self, budget, stalls=not self.calm and self.chance.random() < self.trouble.stalls)
-            pumps = [
-                asyncio.ensure_future(link.pump(reader, upstream)),
-                asyncio.ensure_future(link.pump(upstream_reader, writer)),
-            ]
-            try:
-                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for pump in pumps:
-                    pump.cancel()
-                for one in (writer, upstream):
-                    one.transport.abort()
-                    self.writers.discard(one)
-        writer.transport.abort()
+        try:
+            if not self.down:
+                await self._forward(reader, writer)
+        except OSError:
+            pass  # the server is not there
+        finally:
+            writer.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self.target)
+        ends = {writer, upstream}
+        self.writers |= ends
+        budget = float("inf") if self.calm else self.chance.expovariate(1 / self.trouble.mean_bytes)
+        link = _Link(self, budget, stalls=not self.calm and self.chance.random() < self.trouble.stalls)
+        pumps = [
+            asyncio.ensure_future(link.pump(reader, upstream)),
+            asyncio.ensure_future(link.pump(upstream_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            self.writers -= ends
+            upstream.transport.abort()
 
 
 @dataclass

@@ -76,7 +76,7 @@ def payload_of(action: Any) -> dict[str, Any]:
         ValidationFailed: It is neither.
     """
     if isinstance(action, BaseModel):
-        return action.model_dump(mode="json", serialize_as_any=True)
+        return action.model_dump(mode="json", polymorphic_serialization=True)
     if isinstance(action, Mapping):
         return dict(action)
     raise ValidationFailed(

@@ -19,12 +19,7 @@ log = logging.getLogger("openenv.client")
 
 def take(channel: Channel, frame: bytes) -> None:
     """Hand a frame to whoever waits for it. Raises ``ValueError`` where it is none."""
-    try:
-        message = channel.encoding.decode(frame)
-    except ValueError:
-        raise ValueError(f"something that is not {channel.encoding.name}: {frame[:80]!r}") from None
-    if not isinstance(message, dict):
-        raise ValueError(f"a frame that is no object: {frame[:80]!r}")
+    message = _read(channel, frame)
     number = message.get("id")
     if number is None:
         _unasked(channel, message)
@@ -36,18 +31,48 @@ def take(channel: Channel, frame: bytes) -> None:
         return  # Taken back, or answered on another connection.
     if pending.repeat != "never":
         channel.fruitless = 0
-    if pending.sink is not None and isinstance(message.get("session"), str):
+    if channel.settings.renews and not pending.renewed and _is_expired(message):
+        # Nothing of it was begun, or what was is kept: on a connection with a new token it goes on.
+        pending.renewed = True
+        if channel.link is not None:
+            channel.link.break_off("the token has expired")
+    elif pending.sink is not None and isinstance(message.get("session"), str):
         if pending.sink(message):
             channel.finish(pending)
             pending.answer(None)
-        return
-    channel.finish(pending)
-    if "ok" in message:
-        if pending.abandoned:
-            discard(channel, pending, message["ok"])
-        pending.answer(message["ok"])
     else:
+        channel.finish(pending)
+        _answer(channel, pending, message)
+
+
+def _read(channel: Channel, frame: bytes) -> dict[str, Any]:
+    try:
+        message = channel.encoding.decode(frame)
+    except ValueError:
+        raise ValueError(f"something that is not {channel.encoding.name}: {frame[:80]!r}") from None
+    if not isinstance(message, dict):
+        raise ValueError(f"a frame that is no object: {frame[:80]!r}")
+    return message
+
+
+def _answer(channel: Channel, pending: Pending, message: dict[str, Any]) -> None:
+    if "ok" not in message:
         _refused(channel, pending, message.get("error"))
+        return
+    if pending.abandoned:
+        discard(channel, pending, message["ok"])
+    pending.answer(message["ok"])
+
+
+def _is_expired(message: dict[str, Any]) -> bool:
+    """Whether an answer, or one of a batch's, says that the caller is nobody any more."""
+    ok = message.get("ok")
+    results = ok.get("results") if isinstance(ok, dict) else None
+    for one in (message, *results) if isinstance(results, list) else (message,):
+        error = one.get("error") if isinstance(one, dict) else None
+        if isinstance(error, dict) and error.get("code") == "UNAUTHENTICATED":
+            return True
+    return False
 
 
 def discard(channel: Channel, pending: Pending, value: Any) -> None:

@@ -52,6 +52,7 @@ class Channel:
         self.repeats = 0
         self.fruitless = 0
         self._last_id = 0
+        self._dropped = False
         self._slots = asyncio.Semaphore(1)
         self._keeper: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
@@ -67,11 +68,14 @@ class Channel:
         async with self._opening:
             if self._keeper is not None and not self._keeper.done():
                 return
-            link = await Link.open(self.settings, self.encodings)
-            self.greet(link)
-            link.start(self.receive)
-            self.events.subscribe_all(link)
-            self.link = link
+            if self.hello is None:
+                link = await Link.open(self.settings, self.encodings)
+                self.greet(link)
+                link.start(self.receive)
+                self.events.subscribe_all(link)
+                self.link = link
+            else:  # Lost while nobody needed it: to be resumed, as if somebody had.
+                link = None
             self._keeper = asyncio.create_task(self._keep(link), name="openenv-v2-keeper")
 
     def greet(self, link: Link) -> None:
@@ -114,8 +118,10 @@ class Channel:
 
     def abort_from_anywhere(self) -> bool:
         """`abort` from whatever thread this is; whether there was something to drop."""
-        if self._loop is None or self._loop.is_closed() or (self.link is None and (self._keeper is None or self._keeper.done())):
+        busy = self.link is not None or (self._keeper is not None and not self._keeper.done())
+        if not busy or self._dropped or self._loop is None or self._loop.is_closed():
             return False
+        self._dropped = True
         self._loop.call_soon_threadsafe(self.abort)
         return True
 
@@ -131,27 +137,38 @@ class Channel:
             self.lose_all("the event loop that it ran on has ended")
         self._loop, self._opening = loop, asyncio.Lock()
 
-    async def _keep(self, link: Link) -> None:
+    async def _keep(self, link: Link | None) -> None:
         """Replace the socket whenever it is lost, until nothing is left that would need one."""
         while True:
-            try:
-                lost = await asyncio.shield(link.lost)
-            except asyncio.CancelledError:
-                link.break_off("the client's event loop ends")
-                raise
-            self.link = None
-            await link.close()
-            self._drop("never", lost)
-            if not self.seats and not self.pending and not self.events.wanted:
+            reason = "the connection was lost while nobody needed it"
+            if link is not None:
+                lost = await self._end_of(link)
+                if lost.fatal:
+                    self.give_up(lost.reason)
+                    return
+                if not self.seats and not self.pending and not self.events.wanted:
+                    return
+                reason = lost.reason
+            link = await Resumption(self, reason).run()
+            if link is None:
                 return
-            if lost.fatal:
-                self.lose_all(lost.reason)
-                return
-            found = await Resumption(self, lost.reason).run()
-            if found is None:
-                return
-            link = found
             self.resumes += 1
+
+    async def _end_of(self, link: Link) -> LinkLost:
+        try:
+            lost = await asyncio.shield(link.lost)
+        except asyncio.CancelledError:
+            link.break_off("the client's event loop ends")
+            raise
+        self.link = None
+        await link.close()
+        self._drop("never", lost)
+        return lost
+
+    def give_up(self, reason: str) -> None:
+        """No connection will come of itself: every session is lost, and every request fails."""
+        self.hello = None
+        self.lose_all(reason)
 
     # Requests.
 
@@ -344,7 +361,7 @@ class Channel:
             pending.fail(session_lost(reason))
 
     def lose_all(self, reason: str) -> None:
-        """No connection will come again: every session is lost, and every request fails."""
+        """Every session is lost, and every request fails."""
         for seat in list(self.seats.values()):
             self.lose(seat, reason)
         for pending in list(self.pending.values()):

@@ -46,7 +46,7 @@ class Connection:
 
     Args:
         base_url: ``ws://``, ``wss://``, ``http://``, ``https://`` or a bare ``host:port``; a path prefix is kept.
-        headers: Sent with the handshake, or a function that makes them for each: for tokens that expire.
+        headers: Sent with the handshake; or a function that makes them for each, which is called again when a token expired.
         timeout_s: Seconds that a call waits for its answer; ``None`` waits for ever.
         encoding: ``"json"``, ``"msgpack"`` (the extra of that name), or ``None`` for what both sides have.
         resume_within_s: How long to try to get a lost connection back; ``None``: as long as sessions live without one.
@@ -80,6 +80,7 @@ class Connection:
             LinkSettings(
                 address=self._address,
                 headers=given if callable(given) else lambda: given or {},
+                renews=callable(given),
                 connect_timeout_s=positive("connect_timeout_s", connect_timeout_s),
                 max_size=size_in_bytes("max_message_size_mb", max_message_size_mb),
                 ping_interval_s=positive("ping_interval_s", ping_interval_s),

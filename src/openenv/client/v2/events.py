@@ -115,11 +115,11 @@ class EventHub:
         return {one for stream in self._streams for one in stream.wanted}
 
     def subscribe_all(self, link: Link) -> None:
-        """Ask a new connection for what the last one was asked for."""
-        self._channel.tell("subscribe", {"events": list(_ALWAYS)}, link=link)
-        by_session: dict[str | None, list[str]] = {}
-        for name, session in self.wanted - {(name, None) for name in _ALWAYS}:
-            by_session.setdefault(session, []).append(name)
+        """Ask a new connection for what the last one was asked for, once the sessions are attached to it."""
+        by_session: dict[str | None, list[str]] = {None: list(_ALWAYS)}
+        for name, session in sorted(self.wanted, key=str):
+            if name not in by_session.setdefault(session, []):
+                by_session[session].append(name)
         for session, names in by_session.items():
             self._channel.tell("subscribe", {"events": names}, session=session, link=link)
 

@@ -34,6 +34,8 @@ class LinkSettings:
 
     address: Address
     headers: Callable[[], Mapping[str, str]]
+    renews: bool
+    """Whether the headers may be others the next time."""
     connect_timeout_s: float | None
     max_size: int | None
     ping_interval_s: float | None

@@ -76,6 +76,8 @@ class Pending:
     timer: asyncio.TimerHandle | None = None
     abandoned: bool = False
     """Nobody waits any more."""
+    renewed: bool = False
+    """A connection has been replaced for it, because its token had expired."""
     sent: int = 0
     """How often it was sent."""
 

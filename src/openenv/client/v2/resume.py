@@ -48,17 +48,17 @@ class Resumption:
             except LinkLost as lost:
                 last = lost.reason
                 if lost.fatal:
-                    channel.lose_all(last)
+                    channel.give_up(last)
                     return None
             except OpenEnvError as error:
                 last = str(error)
                 if is_permanent(error):
-                    channel.lose_all(f"{self._reason}; and then: {last} (code: {error.code})")
+                    channel.give_up(f"{self._reason}; and then: {last} (code: {error.code})")
                     return None
             except TimeoutError:
                 pass
             if self._clock() >= self._until:
-                channel.lose_all(f"{self._reason}; it could not be resumed in time: {last}")
+                channel.give_up(f"{self._reason}; it could not be resumed in time: {last}")
                 return None
 
     async def _settle(self, link: Link) -> None:
@@ -67,10 +67,10 @@ class Resumption:
         link.lost.add_done_callback(channel.drop_attempts)
         link.start(channel.receive)
         try:
-            channel.events.subscribe_all(link)
             waiting = list(channel.seats.values())
             while waiting:
                 waiting = await self._attach(link, waiting)
+            channel.events.subscribe_all(link)
         except BaseException:
             await link.close()
             raise
