@@ -63,8 +63,8 @@ class Line:
 def policy(observation: SnakeObservation) -> SnakeAction:
     """Depends on all that is seen, and mostly lives for a while."""
     body, (row, column) = observation.body, observation.head
-    cells = {name: (row + down, column + right) for name, (down, right) in MOVES.items()}
-    inside = [name for name, (r, c) in cells.items() if 0 <= r < BOARD["height"] and 0 <= c < BOARD["width"]]
+    cells: dict[Direction, tuple[int, int]] = {name: (row + down, column + right) for name, (down, right) in MOVES.items()}
+    inside: list[Direction] = [name for name, (r, c) in cells.items() if 0 <= r < BOARD["height"] and 0 <= c < BOARD["width"]]
     safe: list[Direction] = [name for name in inside if cells[name] not in body] or observation.legal_actions
     food = observation.food or (0, 0)
     return SnakeAction(direction=safe[(row + column + food[0] * 3 + food[1] + observation.hunger) % len(safe)])

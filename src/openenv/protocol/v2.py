@@ -21,7 +21,7 @@ from openenv.protocol.json import parse, refusal
 from openenv.protocol.messagepack import unpack
 from openenv.types import is_choice
 
-__all__ = ["EVENTS", "MOST_ENTRIES", "Entry", "EventName", "Request", "V2Codec"]
+__all__ = ["EVENTS", "MOST_ENTRIES", "Entry", "EventName", "Request", "V2Codec", "snapshot_bytes"]
 
 MOST_ENTRIES: Final = 4096
 """Of one batch, and sessions of one ``open``."""
