@@ -6,18 +6,25 @@ import asyncio
 import functools
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from openenv import create_app
-from openenv.errors import ConfigurationError, OpenEnvError
-from openenv.operation import Control, Notice, Operation
+from openenv.errors import ConfigurationError, OpenEnvError, ToolFailed
+from openenv.operation import ANONYMOUS, NO_CONTEXT, Control, Notice, Operation, Principal, RequestContext, Result
 from openenv.runtime import EnvironmentSpecification
-from openenv.runtime.executors import Processes, ProcessPool
+from openenv.runtime.executors import Processes, ProcessPool, keep_from_workers
+from openenv.runtime.executors.answers import AnswerReader, AnswerWriter
+from openenv.runtime.executors.orders import OrderReader, OrderWriter
+from openenv.runtime.session import ForkRequest
+from openenv.server.app import types_of
 from openenv.types import State
+from snake_env.models import SnakeAction
 from tests.support.local import Local, until
+from tests.support.process_pairs import FarSnake
 from tests.support.process_toys import (
     AsyncBeast,
     DeadFactory,
@@ -40,7 +47,7 @@ async def started() -> AsyncIterator[Started]:
     made: list[Local] = []
 
     def start(factory: Any = ProcessBeast, hang_limit_s: float = 300.0, **settings: Any) -> Local:
-        specification = EnvironmentSpecification.of(factory, Do, Done, State, "beast")
+        specification = EnvironmentSpecification.of(factory, *types_of(factory), State, "beast")
         processes = Processes(**{"spare": 0} | settings)
         local = Local(factory, workers=ProcessPool(specification, processes, hang_limit_s=hang_limit_s))
         local.manager.start()
@@ -349,19 +356,76 @@ async def test_asynchronous_environments_are_refused() -> None:
         create_app(AsyncBeast, Do, Done)
 
 
+def test_every_field_of_an_operation_is_sent_or_the_servers_own() -> None:
+    sent = {"op", "payload", "arguments", "include", "control", "principal", "context"}
+    own = {"session", "transport", "id", "size", "trace", "deadline", "seq"}
+    assert {field.name for field in fields(Operation)} == sent | own
+    operation = Operation("reset", (1, 2), {"a": 1}, "s", Principal("me"), RequestContext({"h": "v"}, {"q": "v"}))
+    operation.include = frozenset({"state"})
+    read = OrderReader().read(OrderWriter(ANONYMOUS, NO_CONTEXT).write(operation), pytest.fail)
+    assert {name: getattr(read, name) for name in sent} == {name: getattr(operation, name) for name in sent}
+
+
+def test_every_field_of_a_result_comes_back() -> None:
+    assert {field.name for field in fields(Result)} - {"session", "busy"} == {
+        "observation", "reward", "done", "state", "value", "error", "tool", "tool_error", "episode", "seconds",
+    }  # fmt: skip
+    failed = ToolFailed("no", code="MINE", field="f", details={"more": 1})
+    observation = Done(text="é", count=3, done=True, reward=1.0, truncated=True, stop_reason="enough", metadata={"a": [1.5]})
+    result = Result(observation, True, True, State(episode_id="e", step_count=3), {"v": None}, None, "t", failed, None, "e", 0.25)
+    writer, reader = AnswerWriter(), AnswerReader()
+    for _ in range(2):
+        answer = reader.read(writer.write(result, "call_tool", seq=7, steps=3, scenario="task"))
+        read = answer.result
+        assert (answer.seq, answer.steps, answer.scenario) == (7, 3, "task")
+        assert read.observation.model_dump() == observation.model_dump()  # type: ignore[union-attr]
+        assert read.observation.stop_reason == "enough"  # type: ignore[union-attr]
+        assert read.tool_error.body() == failed.body()  # type: ignore[union-attr]
+        assert read.state.model_dump() == result.state.model_dump()  # type: ignore[union-attr]
+        for name in ("reward", "done", "value", "tool", "episode", "seconds"):
+            assert getattr(read, name) == getattr(result, name), name
+
+
+@pytest.mark.parametrize("length", [0, 1, 30, 60, 61, 200])
+def test_bytes_that_are_no_answer_are_an_error(length: int) -> None:
+    for filler in (b"\0", b"\1", b"\x7f", b"\xff"):
+        if (filler, length) == (b"\0", 60):
+            continue  # these are one: a result without anything
+        with pytest.raises((ValueError, RecursionError)):
+            AnswerReader().read(filler * length)
+
+
 async def test_a_worker_inherits_no_secret(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENENV_JWT_SECRET", "the server's own")
+    monkeypatch.setenv("SIGNING", "under another name")
+    keep_from_workers("SIGNING")
     monkeypatch.setenv("BEAST_FOOD", "meat")
     held = os.open(os.devnull, os.O_WRONLY)
     os.set_inheritable(held, True)
     local = started()
     session = await local.open()
     assert (await told(local, session, "environ", text="OPENENV_JWT_SECRET")).text == "absent"
+    assert (await told(local, session, "environ", text="SIGNING")).text == "absent"
     assert (await told(local, session, "environ", text="BEAST_FOOD")).text == "meat"
     kinds = (await told(local, session, "descriptors")).text.split()
     os.close(held)
     assert kinds.count("socket") == 1
     assert kinds.count("/dev/null") == 1, "its standard input"
+
+
+async def test_snapshots_and_forks_between_workers(started: Started) -> None:
+    local = started(FarSnake, limit=3)
+    session = await local.open()
+    await local.ok("reset", session=session, arguments={"seed": 5})
+    await local.ok("step", SnakeAction(direction="up"), session=session)
+    forked = (await local.ok("fork", ForkRequest(seeds=(None, None)), session=session)).value
+    states = [(await local.ok("state", session=one)).value.model_dump(exclude={"episode_id"}) for one in (session, *forked)]
+    assert states[0] == states[1] == states[2]
+    steps = [(await local.ok("step", SnakeAction(direction="left"), session=one)).observation for one in (session, *forked)]
+    assert steps[0].encoded == steps[1].encoded == steps[2].encoded  # type: ignore[union-attr]
+    full = (await local.run("fork", ForkRequest(seeds=(None,)), session=session)).error
+    assert full is not None
+    assert full.code == "CAPACITY_REACHED"
 
 
 async def test_shutting_down_ends_every_process(started: Started) -> None:

@@ -16,8 +16,9 @@ from openenv import Action, Environment, Observation, State, ToolEnvironment, cr
 from openenv.environment import Execution
 from openenv.errors import CapacityReached, Forbidden, OpenEnvError, RateLimited, ToolFailed, ValidationFailed
 from openenv.types import EnvironmentMetadata, ToolAction, ToolResult, WireObservation
+from snake_env.environment import SnakeEnvironment
 
-__all__ = ["APPLICATIONS", "ERRORS", "VALUES", "FarCalendar", "FarOdd", "FarToolbox", "Odd", "Toolbox"]
+__all__ = ["APPLICATIONS", "ERRORS", "VALUES", "FarCalendar", "FarOdd", "FarSnake", "FarToolbox", "Odd", "Toolbox"]
 
 
 class Ask(Action):
@@ -212,6 +213,12 @@ class FarCalendar(CalendarEnvironment):
     @classmethod
     def get_metadata(cls) -> EnvironmentMetadata:
         return CalendarEnvironment.get_metadata()
+
+
+class FarSnake(SnakeEnvironment):
+    """The same in a process."""
+
+    execution = "process"
 
 
 APPLICATIONS: dict[str, Any] = {

@@ -29,6 +29,7 @@ class Chain:
         Raises `ConfigurationError` for what makes no sense.
         """
         from openenv.middleware import BearerAuth, JsonLog, Metrics, RateLimit
+        from openenv.runtime.executors import keep_from_workers
 
         if self.burst is not None and self.rate is None:
             raise ConfigurationError("--burst needs a --rate", field="burst", example="--rate 100 --burst 200")
@@ -42,6 +43,8 @@ class Chain:
                     "this application authenticates its callers itself", field="tokens", hint="Leave --tokens and --jwt-… away."
                 )
             secret = secret_of(self.jwt_secret_env) if self.jwt_secret_env is not None else None
+            if self.jwt_secret_env is not None:
+                keep_from_workers(self.jwt_secret_env)
             added.append(BearerAuth(self.tokens, secret=secret, audience=self.jwt_audience))
         if self.rate is not None:
             added.append(RateLimit(self.rate, self.burst))

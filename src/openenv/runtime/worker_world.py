@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from openenv.runtime.executors.processes import ProcessPool
     from openenv.runtime.specification import EnvironmentSpecification
 
-__all__ = ["WorkerWorld"]
+__all__ = ["GRACE_S", "WorkerWorld"]
+
+GRACE_S = 0.5
+"""How long an operation may still take when its deadline has passed, and its caller may have taken it back: then its process is
+ended, and its world with it.
+"""
 
 
 @dataclass(slots=True)
@@ -100,10 +105,10 @@ class WorkerWorld(World):
             self._built = built
             worker.open(self, self._orders.opening(), self._workers.hang_limit_s, made)
 
-        def made(result: Result, _: Answer | None) -> None:
+        def made(answer: Answer) -> None:
             self._built = None
             # Whoever reads of a play reads what `_FarPlay` has; what is done to one is done by the worker.
-            built(result.error or cast("Play", self._far))
+            built(answer.result.error or cast("Play", self._far))
 
         self._workers.acquire(got)
 
@@ -116,23 +121,23 @@ class WorkerWorld(World):
         except OpenEnvError as error:
             self._finished(Result(error=error), finish)
             return
-        limit = self._workers.hang_limit_s
+        limit, grace = self._workers.hang_limit_s, 0.0
         if operation.deadline is not None and (limit is None or operation.deadline < limit):
-            limit = operation.deadline
+            limit, grace = operation.deadline, GRACE_S
 
-        def done(result: Result, answer: Answer | None) -> None:
+        def done(answer: Answer) -> None:
             self._running = None
-            if answer is not None:
-                operation.seq = self._far.sequence = answer.seq
-                self._note(answer)
-            self._finished(result, finish)
+            operation.seq = answer.seq
+            self._note(answer)
+            self._finished(answer.result, finish)
 
         self._running = finish
-        worker.perform(operation, order, limit, done)
+        worker.perform(operation, order, limit, done, grace_s=grace)
 
     def _note(self, answer: Answer) -> None:
         far = self._far
-        far.environment.episode_id = answer.episode
+        far.sequence = answer.seq
+        far.environment.episode_id = answer.result.episode
         far.environment.step_count = answer.steps
         far.scenario = None if answer.scenario is None else _FarScenario(answer.scenario)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -12,14 +13,19 @@ from pydantic_core import to_json
 import openenv.errors as known_errors
 from openenv.encoded import EncodedState, encoded_observation, value_of
 from openenv.errors import CapacityReached, ExecutionFailed, OpenEnvError, RateLimited
-from openenv.operation import Notice, Operation, Result
+from openenv.operation import Notice, Result
 from openenv.protocol.json import body_of, dump, dump_error
 from openenv.runtime.executors.frames import ANSWER_LIMIT
 from openenv.types import Observation, Reward, ToolListing, ToolResult, WireObservation
 
-__all__ = ["Answer", "read_answer", "read_notice", "write_answer", "write_notice"]
+__all__ = ["Answer", "AnswerReader", "AnswerWriter", "read_notice", "write_notice"]
 
-_LENGTH: Final = struct.Struct("<I")
+_HEAD: Final = struct.Struct("<dIIBBdd6I")
+"""Seconds, sequence, steps, flags, reward kinds, the result's reward, the observation's, and six sizes: of the rest, the
+observation, its metadata, the state by its names and by its aliases, and the value; 0 is absent.
+"""
+_DONE, _SEEN, _SEEN_DONE, _NATIVE, _TERMINATED, _TRUNCATED = 1, 2, 4, 8, 16, 32
+_FLOAT, _OTHER, _SEEN_FLOAT, _SEEN_OTHER = 1, 2, 4, 8
 _LISTINGS: Final = TypeAdapter(list[ToolListing])
 _TOOL_RESULT: Final = TypeAdapter(ToolResult)
 _NOTICE: Final = TypeAdapter(Notice)
@@ -40,107 +46,108 @@ class _Fault(BaseModel):
     cause: str | None = None
 
 
-class _Seen(BaseModel):
-    """What an observation has beside what is encoded of it."""
-
-    done: bool
-    reward: Reward
-    native: tuple[bool, bool, str | None] | None = None
-
-
-class Answer(BaseModel):
-    """The head of an answer; the parts that are named in ``sizes`` follow it."""
+class _Rest(BaseModel):
+    """What most answers have not."""
 
     model_config = ConfigDict(extra="forbid")
 
-    seconds: float
-    seq: int
-    steps: int
-    episode: str | None = None
-    scenario: str | None = None
-    done: bool = False
+    place: tuple[str | None, str | None] | None = None
+    """The episode and the scenario's id, where they are not those of the answer before."""
     reward: Reward = None
-    seen: _Seen | None = None
+    seen_reward: Reward = None
+    """Rewards that are no floats."""
+    stop_reason: str | None = None
     error: _Fault | None = None
     tool: str | None = None
     tool_error: _Fault | None = None
     kind: str = ""
-    """Of the value: JSON, bytes, the listings of tools, or what a tool returned in MCP's terms."""
-    sizes: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
-    """Of the observation, its metadata, the state by its names and by its aliases, and the value; 0 is absent."""
+    """Of the value: a state, JSON, bytes, the listings of tools, or what a tool returned in MCP's terms."""
 
 
-def write_answer(result: Result, operation: Operation, *, seq: int, steps: int, scenario: str | None) -> bytes:
-    """The bytes of a result. An answer that JSON cannot say, or that is too long, becomes an error."""
-    try:
-        payload = _written(result, operation, seq, steps, scenario)
-        if len(payload) <= ANSWER_LIMIT:
-            return payload
-        failed = ExecutionFailed(
-            f"the environment's answer has {len(payload)} bytes, and {ANSWER_LIMIT} are the most that a worker process may send",
-            hint="Answer with less.",
-        )
-    except ExecutionFailed as error:
-        failed = error
-    short = Result(error=failed, episode=result.episode, seconds=result.seconds)
-    return _written(short, operation, seq, steps, scenario)
+_NOTHING: Final = _Rest()
 
 
-def _written(result: Result, operation: Operation, seq: int, steps: int, scenario: str | None) -> bytes:
-    head: dict[str, Any] = {"seconds": result.seconds, "seq": seq, "steps": steps}
-    known = {
-        "episode": result.episode,
-        "scenario": scenario,
-        "done": result.done or None,
-        "reward": result.reward,
-        "tool": result.tool,
-        "error": result.error and _fault(result.error),
-        "tool_error": result.tool_error and _fault(result.tool_error),
-    }
-    head.update((name, value) for name, value in known.items() if value is not None)
-    parts = _parts(result, operation.op, head)
-    if any(parts):
-        head["sizes"] = [len(part) for part in parts]
-    try:
-        first = to_json(head, inf_nan_mode="constants")
-    except (ValueError, RecursionError) as error:
-        raise _unspeakable(error) from None
-    return b"".join((_LENGTH.pack(len(first)), first, *parts))
+class AnswerWriter:
+    """Writes the results of one world, in the worker."""
 
+    def __init__(self) -> None:
+        self._place: tuple[str | None, str | None] = (None, None)
 
-def _parts(result: Result, op: str, head: dict[str, Any]) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-    """The observation, its metadata, the state by its names and by its aliases, and the value."""
-    body = metadata = by_name = by_alias = value = b""
-    if result.observation is not None:
+    def write(self, result: Result, op: str, *, seq: int, steps: int, scenario: str | None) -> bytes:
+        """The bytes of a result. An answer that JSON cannot say, or that is too long, becomes an error."""
+        place = (result.episode, scenario)
         try:
-            body, metadata = _observation(result.observation, head)
-        except ExecutionFailed:
-            if op != "call_tool":  # there the tool's own value is the answer
-                raise
-    if result.state is not None:
-        by_name, by_alias = _both(result.state)
-    if result.value is not None:
-        if op == "state":
-            head["kind"] = "state"
-            by_name, by_alias = _both(result.value)
-        else:
-            head["kind"], value = _value(result.value, op)
-    return body, metadata, by_name, by_alias, value
+            payload = self._written(result, op, seq, steps, place)
+            if len(payload) > ANSWER_LIMIT:
+                raise ExecutionFailed(
+                    f"the environment's answer has {len(payload)} bytes; a worker process may send {ANSWER_LIMIT}",
+                    hint="Answer with less.",
+                )
+        except ExecutionFailed as failed:
+            short = Result(error=failed, episode=result.episode, seconds=result.seconds)
+            payload = self._written(short, op, seq, steps, place)
+        self._place = place
+        return payload
+
+    def _written(self, result: Result, op: str, seq: int, steps: int, place: tuple[str | None, str | None]) -> bytes:
+        rest: dict[str, Any] = {}
+        if place != self._place:
+            rest["place"] = place
+        flags = _DONE if result.done else 0
+        body = metadata = by_name = by_alias = value = b""
+        seen_reward: Reward = None
+        if result.observation is not None:
+            try:
+                body, metadata, more, seen_reward = _observation(result.observation, rest)
+                flags |= more
+            except ExecutionFailed:
+                if op != "call_tool":  # there the tool's own value is the answer
+                    raise
+        if result.state is not None:
+            by_name, by_alias = _both(result.state)
+        if result.value is not None:
+            rest["kind"], by_name, by_alias, value = _value(result.value, op, by_name, by_alias)
+        kinds, reward = _reward(result.reward, _FLOAT, _OTHER, "reward", rest)
+        more, seen = _reward(seen_reward, _SEEN_FLOAT, _SEEN_OTHER, "seen_reward", rest)
+        if result.error is not None:
+            rest["error"] = _fault(result.error)
+        if result.tool is not None:
+            rest["tool"] = result.tool
+        if result.tool_error is not None:
+            rest["tool_error"] = _fault(result.tool_error)
+        try:
+            first = to_json(rest, inf_nan_mode="constants") if rest else b""
+        except (ValueError, RecursionError) as error:
+            raise _unspeakable(error) from None
+        parts = (first, body, metadata, by_name, by_alias, value)
+        head = _HEAD.pack(result.seconds, seq, steps, flags, kinds | more, reward, seen, *map(len, parts))
+        return b"".join((head, *parts))
 
 
-def _observation(observation: WireObservation, head: dict[str, Any]) -> tuple[bytes, bytes]:
+def _reward(reward: Reward, float_kind: int, other_kind: int, name: str, rest: dict[str, Any]) -> tuple[int, float]:
+    if reward is None:
+        return 0, 0.0
+    if type(reward) is float:
+        return float_kind, reward
+    rest[name] = reward
+    return other_kind, 0.0
+
+
+def _observation(observation: WireObservation, rest: dict[str, Any]) -> tuple[bytes, bytes, int, Reward]:
+    """The observation, its metadata, its flags and its reward."""
     kind = type(observation)
     native = _natives.get(kind)
     if native is None:
         native = _natives[kind] = issubclass(kind, Observation)
     body = body_of(observation)
-    seen: dict[str, Any] = {"done": observation.done, "reward": observation.reward}
+    flags = _SEEN | _SEEN_DONE if observation.done else _SEEN
     if native:
-        flags: Any = observation
-        seen["native"] = (flags.terminated, flags.truncated, flags.stop_reason)
-    head["seen"] = seen
+        known: Any = observation
+        flags |= _NATIVE | (_TERMINATED if known.terminated else 0) | (_TRUNCATED if known.truncated else 0)
+        if known.stop_reason is not None:
+            rest["stop_reason"] = known.stop_reason
     metadata = observation.metadata
-    return body, dump(metadata, by_alias=False) if metadata else b""
+    return body, dump(metadata, by_alias=False) if metadata else b"", flags, observation.reward
 
 
 def _both(state: Any) -> tuple[bytes, bytes]:
@@ -151,7 +158,15 @@ def _both(state: Any) -> tuple[bytes, bytes]:
     return by_name, b"" if by_name == by_alias else by_alias
 
 
-def _value(value: Any, op: str) -> tuple[str, bytes]:
+def _value(value: Any, op: str, by_name: bytes, by_alias: bytes) -> tuple[str, bytes, bytes, bytes]:
+    """The value's kind, and where it is: a state is where states are."""
+    if op == "state":
+        return "state", *_both(value), b""
+    kind, encoded = _encoded(value, op)
+    return kind, by_name, by_alias, encoded
+
+
+def _encoded(value: Any, op: str) -> tuple[str, bytes]:
     if type(value) is bytes:
         return "bytes", value
     if op == "list_tools":
@@ -182,55 +197,78 @@ def _fault(error: OpenEnvError) -> dict[str, Any]:
     }
 
 
-def read_answer(payload: bytes) -> tuple[Result, Answer]:
-    """The result in these bytes. Raises ``ValueError`` or ``RecursionError`` for bytes that hold none."""
-    (length,) = _LENGTH.unpack_from(payload)
-    at = _LENGTH.size + length
-    head = _head(payload[_LENGTH.size : at])
-    parts: list[bytes] = []
-    for size in head.sizes:
-        if size < 0:
-            raise ValueError("a part of a negative size")
-        parts.append(payload[at : at + size])
-        at += size
-    if at != len(payload):
-        raise ValueError(f"the parts of an answer end at {at} of {len(payload)} bytes")
-    body, metadata, by_name, by_alias, value = parts
-    result = Result(reward=head.reward, done=head.done, tool=head.tool, episode=head.episode, seconds=head.seconds)
-    if head.seen is not None:
-        seen = head.seen
-        result.observation = encoded_observation(
-            body,
-            done=seen.done,
-            reward=seen.reward,
-            metadata=value_of(metadata) if metadata else None,
-            native=seen.native,
-        )
-    if by_name:
-        state = EncodedState.of(by_name, by_alias or None)
-        if head.kind == "state":
-            result.value = state
-        else:
-            result.state = state
-    if value or head.kind:
-        result.value = _read_value(head.kind, value, result.value)
-    if head.error is not None:
-        result.error = _error(head.error)
-    if head.tool_error is not None:
-        result.tool_error = _error(head.tool_error)
-    return result, head
+@dataclass(slots=True)
+class Answer:
+    """A result, and where its world stands."""
+
+    result: Result
+    seq: int
+    steps: int
+    scenario: str | None
 
 
-def _head(encoded: bytes) -> Answer:
+class AnswerReader:
+    """Reads what an `AnswerWriter` wrote, in the server."""
+
+    def __init__(self) -> None:
+        self._place: tuple[str | None, str | None] = (None, None)
+
+    def read(self, payload: bytes) -> Answer:
+        """The answer in these bytes. Raises ``ValueError`` or ``RecursionError`` for bytes that hold none."""
+        try:
+            seconds, seq, steps, flags, kinds, reward, seen_reward, *sizes = _HEAD.unpack_from(payload)
+        except struct.error as error:
+            raise ValueError(f"an answer without a head: {error}") from None
+        if _HEAD.size + sum(sizes) != len(payload):
+            raise ValueError(f"the parts of an answer make {_HEAD.size + sum(sizes)} of {len(payload)} bytes")
+        at = _HEAD.size
+        rest = _NOTHING
+        if sizes[0]:
+            rest = _rest(payload[at : at + sizes[0]])
+            at += sizes[0]
+            if rest.place is not None:
+                self._place = rest.place
+        result = Result(done=bool(flags & _DONE), episode=self._place[0], seconds=seconds)
+        result.reward = reward if kinds & _FLOAT else rest.reward
+        if flags & _SEEN:
+            body, metadata = payload[at : at + sizes[1]], payload[at + sizes[1] : at + sizes[1] + sizes[2]]
+            result.observation = encoded_observation(
+                body,
+                done=bool(flags & _SEEN_DONE),
+                reward=seen_reward if kinds & _SEEN_FLOAT else rest.seen_reward,
+                metadata=value_of(metadata) if metadata else None,
+                native=(bool(flags & _TERMINATED), bool(flags & _TRUNCATED), rest.stop_reason) if flags & _NATIVE else None,
+            )
+        if rest is not _NOTHING or sizes[3]:
+            _read_rest(result, rest, payload, at + sizes[1] + sizes[2], sizes)
+        return Answer(result, seq, steps, self._place[1])
+
+
+def _rest(encoded: bytes) -> _Rest:
     try:
-        return Answer.model_validate_json(encoded)
+        return _Rest.model_validate_json(encoded)
     except ValidationError:
-        return Answer.model_validate(value_of(encoded))  # an error's body may be nested deeper than pydantic reads
+        return _Rest.model_validate(value_of(encoded))  # an error's body may be nested deeper than pydantic reads
 
 
-def _read_value(kind: str, value: bytes, state: Any) -> Any:
-    if kind == "state":
-        return state
+def _read_rest(result: Result, rest: _Rest, payload: bytes, at: int, sizes: list[int]) -> None:
+    """The state, the value, the tool and the errors."""
+    by_name, by_alias = payload[at : at + sizes[3]], payload[at + sizes[3] : at + sizes[3] + sizes[4]]
+    state = EncodedState.of(by_name, by_alias or None) if by_name else None
+    if rest.kind == "state":
+        result.value = state
+    else:
+        result.state = state
+        if rest.kind:
+            result.value = _read_value(rest.kind, payload[len(payload) - sizes[5] :])
+    result.tool = rest.tool
+    if rest.error is not None:
+        result.error = _error(rest.error)
+    if rest.tool_error is not None:
+        result.tool_error = _error(rest.tool_error)
+
+
+def _read_value(kind: str, value: bytes) -> Any:
     if kind == "json":
         return value_of(value)
     if kind == "bytes":

@@ -64,6 +64,7 @@ def _cannot_be_found(specification: EnvironmentSpecification, why: str) -> Confi
 
 
 _CALLER = tuple[Principal, RequestContext]
+_NO_MORE: tuple[None, frozenset[str], bool, None] = (None, frozenset(), False, None)
 
 
 class OrderWriter:
@@ -82,20 +83,10 @@ class OrderWriter:
         caller: _CALLER | None = None
         if operation.principal is not self._principal or operation.context is not self._context:
             caller = _plain(operation.principal, operation.context)
-        order = (
-            operation.op,
-            operation.payload,
-            operation.arguments,
-            operation.include,
-            operation.control is not None,
-            caller,
-            operation.session,
-            operation.transport,
-            operation.id,
-            operation.size,
-            operation.trace,
-            operation.deadline,
-        )
+        controlled = operation.control is not None
+        order: tuple[Any, ...] = (operation.op, operation.payload)
+        if caller is not None or controlled or operation.arguments is not None or operation.include:
+            order += (operation.arguments, operation.include, controlled, caller)
         try:
             written = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # noqa: BLE001 - pickle raises whatever the objects' classes raise
@@ -120,24 +111,14 @@ class OrderReader:
 
     def read(self, payload: bytes, control: Callable[[], Control]) -> Operation:
         """The operation; with a control of its own where its caller has one."""
-        known: tuple[Any, ...] = pickle.loads(payload)
-        op, body, arguments, include, controlled, caller, session, transport, id, size, trace, deadline = known
+        op, body, *more = pickle.loads(payload)
+        arguments, include, controlled, caller = more or _NO_MORE
         if caller is not None:
             self._caller = caller
-        return Operation(
-            op,
-            body,
-            arguments,
-            session,
-            *self._caller,
-            transport,
-            id,
-            size,
-            trace,
-            deadline,
-            include,
-            control=control() if controlled else None,
-        )
+        operation = Operation(op, body, arguments, None, *self._caller, include=include)
+        if controlled:
+            operation.control = control()
+        return operation
 
 
 def _plain(principal: Principal, context: RequestContext) -> _CALLER:

@@ -19,9 +19,9 @@ from typing import Any, Final, Literal, Protocol, cast
 
 from openenv.encoded import value_of
 from openenv.errors import FactoryFailed, LaneLost, OpenEnvError, WorkerCrashed, WorkerMemory, WorkerTimeout
-from openenv.operation import Control, Operation, Result
+from openenv.operation import Control, Operation
 from openenv.runtime.executors import frames
-from openenv.runtime.executors.answers import Answer, read_answer, read_notice
+from openenv.runtime.executors.answers import Answer, AnswerReader, read_notice
 
 __all__ = ["Holder", "WorkerProcess", "keep_from_workers"]
 
@@ -40,7 +40,7 @@ _AFTER_EXIT_S: Final = 0.05
 _MIB: Final = 1024 * 1024
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-Done = Callable[[Result, Answer | None], None]
+Done = Callable[[Answer], None]
 
 
 def keep_from_workers(variable: str) -> None:
@@ -82,6 +82,7 @@ class WorkerProcess(asyncio.Protocol):
         self._number = 0
         self._said = 0
         self._reader = frames.FrameReader()
+        self._answers = AnswerReader()
         self._transport: asyncio.Transport | None = None
         self._status: int | None = None
         self._at_end = False
@@ -104,11 +105,12 @@ class WorkerProcess(asyncio.Protocol):
         """Make a world in it, for this holder."""
         self.state = "held"
         self._holder = holder
+        self._answers = AnswerReader()
         self.episodes += 1
         self._order(frames.OPEN, order, limit_s, done)
 
-    def perform(self, operation: Operation, order: bytes, limit_s: float | None, done: Done) -> None:
-        """Do an operation; at its limit the process is ended."""
+    def perform(self, operation: Operation, order: bytes, limit_s: float | None, done: Done, *, grace_s: float = 0.0) -> None:
+        """Do an operation; when its limit has passed, and the grace after it, the process is ended."""
         control = operation.control
         if control is not None:
             self._control = control
@@ -116,6 +118,7 @@ class WorkerProcess(asyncio.Protocol):
         if operation.op == "reset" or operation.op == "load_scenario":
             self.episodes += 1
         self._order(frames.PERFORM, order, limit_s, done)
+        self.expires += grace_s
 
     def close(self, limit_s: float | None, closed: Callable[[], None]) -> None:
         """End its world, then ``closed``: also when the process is lost meanwhile."""
@@ -186,11 +189,11 @@ class WorkerProcess(asyncio.Protocol):
         done = self._done
         if done is None or number != self._number:
             raise ValueError("an answer to nothing that was asked")
-        result, answer = read_answer(payload)
+        answer = self._answers.read(payload)
         self._done = None
         self.expires = math.inf
         self._forget_control()
-        done(result, answer)
+        done(answer)
 
     def _take_said(self, kind: int, number: int, payload: bytes) -> None:
         self._said += len(payload) + frames.HEAD.size

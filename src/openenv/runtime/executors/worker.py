@@ -23,10 +23,10 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from openenv.errors import ExecutionFailed, OpenEnvError
-from openenv.operation import Control, Notice, Operation, Result
+from openenv.operation import Control, Notice, Result
 from openenv.protocol.json import dump
 from openenv.runtime.executors import frames
-from openenv.runtime.executors.answers import write_answer, write_notice
+from openenv.runtime.executors.answers import AnswerWriter, write_notice
 from openenv.runtime.executors.orders import OrderReader, Plan
 from openenv.runtime.play import Deferred, Play, drive
 from openenv.runtime.raised import text_of
@@ -47,6 +47,7 @@ class _Link:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._kept = bytearray()
+        self._buffer = memoryview(bytearray(262_144))
         self._sending = threading.Lock()
 
     def receive(self) -> tuple[int, int, bytes] | None:
@@ -65,9 +66,9 @@ class _Link:
         return kind, number, payload
 
     def _more(self) -> bool:
-        data = self._socket.recv(262_144)
-        self._kept += data
-        return bool(data)
+        count = self._socket.recv_into(self._buffer)
+        self._kept += self._buffer[:count]
+        return count > 0
 
     def send(self, kind: int, number: int, payload: bytes = b"") -> None:
         """Send a frame; from any thread. Nobody is there to be told of a server that is gone: the worker ends."""
@@ -105,6 +106,7 @@ class Worker:
         self._memory = plan.memory_mb * _MIB
         self._specification = specification
         self._orders = OrderReader()
+        self._answers = AnswerWriter()
         self._play: Play | None = None
         self._control: _RemoteControl | None = None
         self._threads = threading.active_count()
@@ -123,6 +125,7 @@ class Worker:
 
     def _open(self, number: int, payload: bytes) -> None:
         principal, context = self._orders.opening(payload)
+        self._answers = AnswerWriter()
         specification = self._specification
         error: OpenEnvError
         try:
@@ -136,9 +139,9 @@ class Worker:
             environment.on_tools_changed = lambda: self._link.send(frames.TOOLS, 0)
             environment.on_event = self._say
             self._play = Play(specification, environment)
-            self._answer(number, Operation("create"), Result(), self._play)
+            self._answer(number, "create", 0, Result(), self._play)
             return
-        self._answer(number, Operation("create"), Result(error=error), None)
+        self._answer(number, "create", 0, Result(error=error), None)
 
     def _say(self, event: Any) -> None:
         try:
@@ -152,26 +155,29 @@ class Worker:
     def _perform(self, number: int, payload: bytes) -> None:
         play = self._play
         assert play is not None
-        operation = Operation("step")
         try:
             operation = self._orders.read(payload, lambda: _RemoteControl(self._link, number))
         except Exception as error:  # what unpickling raises is up to the classes in it
             log.exception("an operation of %s cannot be read", self._specification.name)
             failed = ExecutionFailed(f"the operation cannot be read in its worker process: {text_of(error)}")
-            self._answer(number, operation, Result(error=failed), play)
+            self._answer(number, "step", 0, Result(error=failed), play)
             return
         self._control = operation.control  # type: ignore[assignment]
         outcome = play.perform_now(operation)
         result = outcome.run() if isinstance(outcome, Deferred) else outcome
         self._control = None
-        self._answer(number, operation, result, play)
+        self._answer(number, operation.op, operation.seq, result, play)
 
-    def _answer(self, number: int, operation: Operation, result: Result, play: Play | None) -> None:
+    def _answer(self, number: int, op: str, seq: int, result: Result, play: Play | None) -> None:
         if (result.error is not None or result.tool_error is not None) and self._is_full():
             _die(self._link, "memory", "")
-        scenario = play.scenario.id if play is not None and play.scenario is not None else None
-        steps = play.environment.step_count if play is not None else 0
-        self._link.send(frames.RESULT, number, write_answer(result, operation, seq=operation.seq, steps=steps, scenario=scenario))
+        steps, scenario = 0, None
+        if play is not None:
+            counted = play.environment.step_count
+            steps = counted if type(counted) is int and 0 <= counted < 1 << 32 else 0  # it is the environment's to change
+            scenario = play.scenario.id if play.scenario is not None else None
+        payload = self._answers.write(result, op, seq=seq, steps=steps, scenario=scenario)
+        self._link.send(frames.RESULT, number, payload)
 
     def _close(self, number: int) -> None:
         play, self._play = self._play, None
