@@ -51,6 +51,8 @@ class ServerCore:
     """How long a v2 session lives without a connection."""
     snapshot_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     """Signs the snapshots that leave the server."""
+    opened: Callable[[tuple[str, str, str]], bool] | None = None
+    """Whether sessions were opened here by a tenant's caller with a key of its choice; other workers ask."""
     on_drain: list[Callable[[], None]] = field(default_factory=list)
     """Called when the server takes nothing new any more, while what has begun goes on."""
     on_shutdown: list[Callable[[], None]] = field(default_factory=list)

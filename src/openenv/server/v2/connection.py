@@ -67,7 +67,7 @@ class V2Connection:
             "state": doing.state,
             "list_tools": doing.list_tools,
             "ping": lambda request, _: self.answer(request, encoding.ok({})),
-            "open": lambda request, _: opening.begin(request),
+            "open": opening.begin,
             "attach": self._attach,
             "detach": self._detach,
             "close": self._close,

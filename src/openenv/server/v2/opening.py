@@ -63,10 +63,10 @@ class Opening:
         self._connection = connection
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: Request, frame: str | bytes) -> None:
         """Open what is asked for, and answer."""
         connection = self._connection
-        asked = asyncio.get_running_loop().create_task(self._answer(request))
+        asked = asyncio.get_running_loop().create_task(self._answer(request, frame))
         connection.count(1)
         self._tasks.add(asked)
         asked.add_done_callback(self._ended)
@@ -75,8 +75,12 @@ class Opening:
         self._tasks.discard(task)
         self._connection.count(-1)
 
-    async def _answer(self, request: Request) -> None:
+    async def _answer(self, request: Request, frame: str | bytes) -> None:
         connection = self._connection
+        elsewhere = await self._opened_elsewhere(request)
+        if elsewhere is not None and connection.relays is not None:
+            connection.relays.send(elsewhere, request, frame)
+            return
         deadline_s = request.deadline_ms / 1000 if request.deadline_ms is not None else None
         try:
             async with asyncio.timeout(deadline_s):
@@ -90,12 +94,22 @@ class Opening:
         except OpenEnvError as error:
             connection.refuse(request, error)
 
+    def _key(self, request: Request) -> _Key | None:
+        principal: Principal = self._connection.connection.principal
+        return (principal.tenant, principal.id, request.data.key) if request.data.key is not None else None
+
+    async def _opened_elsewhere(self, request: Request) -> int | None:
+        """The other worker that has opened sessions with this key; None where none has."""
+        key, siblings = self._key(request), self._connection.core.siblings
+        if key is None or siblings is None or self._connection.shared.keys.get(key) is not None:
+            return None
+        return await siblings.who_opened(key)
+
     def _opening(self, request: Request) -> asyncio.Task[list[Session]]:
         """The task that opens them: the one of the same key, if there is one."""
         connection = self._connection
         keys = connection.shared.keys
-        principal: Principal = connection.connection.principal
-        key = (principal.tenant, principal.id, request.data.key) if request.data.key is not None else None
+        key = self._key(request)
         known = keys.get(key) if key is not None else None
         if known is not None:
             connection.core.pipeline.check(connection.operation(Operation("create", id=request.id)))

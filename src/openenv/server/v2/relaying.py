@@ -59,6 +59,10 @@ class Relays:
         self._way(worker).send(frame, request)
         return True
 
+    def send(self, worker: int, request: Request, frame: str | bytes) -> None:
+        """Send a frame to another worker."""
+        self._way(worker).send(frame, request)
+
     def _home(self, session_id: str) -> int | None:
         siblings = self._connection.core.siblings
         if siblings is None or session_id in self._connection.sessions:

@@ -18,3 +18,4 @@ class V2Shared:
         self.codec = V2Codec(core.specification.action_type)
         self.snapshots = SnapshotStore()
         self.keys = Keys()
+        core.opened = lambda key: self.keys.get(key) is not None

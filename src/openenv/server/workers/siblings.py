@@ -133,6 +133,11 @@ class Siblings:
         found = [session for answer in answers.values() if answer is not None for session in answer]
         return found, [worker for worker, answer in answers.items() if answer is None]
 
+    async def who_opened(self, key: tuple[str, str, str]) -> int | None:
+        """The other worker in which a tenant's caller has opened sessions with a key of its choice."""
+        answers = await self._ask_all({"opened": key})
+        return next((worker for worker, opened in answers.items() if opened), None)
+
     async def metrics(self, own: Metrics) -> tuple[Metrics, dict[int, bool]]:
         """What all workers have counted together, and which of them answered.
 
@@ -181,6 +186,8 @@ class Siblings:
         if "sessions" in question:
             principal = Principal(**question["sessions"])
             return [session.describe() for session in self.core.manager.visible(principal)]
+        if "opened" in question:
+            return self.core.opened is not None and self.core.opened(tuple(question["opened"]))
         if "metrics" in question:
             self._seen[question["from"]] = question["metrics"]
             return counted.export() if (counted := self._counted()) is not None else None
