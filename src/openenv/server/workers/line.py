@@ -123,7 +123,11 @@ class Line(HttpToolsProtocol):
             self._stays = bool(self._known)
             return None
         is_socket = self.parser.should_upgrade() and self._should_upgrade()
-        return destination(self._siblings, Head(self.parser.get_method().decode(), self.url, self.headers, is_socket))
+        target = self.url
+        if not target.startswith(b"/"):  # such as http://host/path
+            parsed = httptools.parse_url(target)
+            target = (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+        return destination(self._siblings, Head(self.parser.get_method().decode(), target, self.headers, is_socket))
 
     def _can_move(self, *, answering: bool = False) -> bool:
         """Whether nothing is owed to the client but the answer to this request."""
