@@ -6,16 +6,18 @@ observation refuses fields that it does not declare, a state may carry more.
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 __all__ = [
     "Action",
     "ActionT",
+    "Binary",
     "CallToolAction",
     "CallToolObservation",
     "EnvironmentMetadata",
@@ -39,6 +41,37 @@ __all__ = [
 
 Reward = bool | int | float | None
 """A step's reward as an environment gives it; ``None`` where it gives none."""
+
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+
+
+def _from_base64(value: Any) -> Any:
+    """The bytes in a text; whatever else it is, as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return binascii.a2b_base64(value.encode("ascii").translate(_STANDARD), strict_mode=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise ValueError(f"not base64: {error}") from None
+
+
+def _in_base64(value: bytes) -> str:
+    return binascii.b2a_base64(value, newline=False).translate(_URL_SAFE).decode("ascii")
+
+
+Binary = Annotated[
+    bytes,
+    BeforeValidator(_from_base64),
+    PlainSerializer(_in_base64, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64url"}),
+]
+"""Bytes that may be anything, such as a picture: a field of this type travels in every encoding.
+
+In JSON it is a text in base64 (RFC 4648, section 5: the URL-safe alphabet, with padding; the other alphabet is read too),
+in MessagePack it is the bytes themselves. ``Annotated[Binary, Field(max_length=…)]`` limits how many.
+"""
 
 
 class Action(BaseModel):

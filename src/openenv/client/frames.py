@@ -21,7 +21,8 @@ def encode(kind: str, data: Any = None) -> bytes:
         ValidationFailed: Something in the data has no form in JSON.
     """
     try:
-        return to_json({"type": kind} if data is None else {"type": kind, "data": data}, serialize_unknown=False)
+        frame = {"type": kind} if data is None else {"type": kind, "data": data}
+        return to_json(frame, serialize_unknown=False, bytes_mode="base64")
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise ValidationFailed(
             f"The {kind} cannot be sent as JSON: {error}", hint="Send plain values and pydantic models."

@@ -94,7 +94,11 @@ def number(reward: Reward) -> bytes:
 
 def errors_of(error: ValidationError, *, choice: bool = False, url: bool = True) -> list[dict[str, Any]]:
     """pydantic's list of what is wrong where; with ``choice``, without the branch that it chose."""
-    errors: list[dict[str, Any]] = json.loads(error.json(include_url=url))
+    try:
+        written = error.json(include_url=url)
+    except ValueError:  # what was sent had bytes in it
+        written = error.json(include_url=url, include_input=False)
+    errors: list[dict[str, Any]] = json.loads(written)
     if choice:
         for one in errors:
             one["loc"] = one["loc"][1:]

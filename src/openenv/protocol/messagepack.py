@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from openenv.errors import ExecutionFailed, InvalidFrame
@@ -32,13 +33,51 @@ def unpack(frame: bytes) -> Any:
         raise InvalidFrame(f"Invalid MessagePack: {why}", hint="Send one map with text keys.") from None
 
 
-def pack(value: Any) -> bytes:
-    """Any value; what MessagePack has no type for goes as in JSON. Raises `ExecutionFailed` for what cannot be written."""
+def pack(value: Any, *, textual: bool = False) -> bytes:
+    """Any value; what MessagePack has no type for goes as in JSON, but for arrays, whose bytes stay bytes.
+
+    The keys of maps become texts, unless the caller knows that they are: ``textual``.
+
+    Raises:
+        ExecutionFailed: It cannot be written.
+    """
     try:
-        packed: bytes = msgpack.packb(value, default=to_jsonable_python, use_bin_type=True)
+        packed: bytes = msgpack.packb(value, default=_plain)
+        if not textual and not _is_textual(packed):
+            packed = msgpack.packb(_text_keyed(value), default=lambda one: _text_keyed(_plain(one)))
     except (ValueError, TypeError, OverflowError, RecursionError, PydanticSerializationError) as error:
         raise ExecutionFailed(f"the environment's answer cannot be written as MessagePack: {error}") from None
     return packed
+
+
+def _plain(value: Any) -> Any:
+    """Something like it that has a type in MessagePack."""
+    if isinstance(value, BaseModel):
+        return value.model_dump()  # not as JSON: bytes stay bytes
+    if type(value).__module__ == "numpy":  # which is loaded then
+        from openenv.arrays import ndarray, packed
+
+        if isinstance(value, ndarray):
+            return packed(value)
+    return to_jsonable_python(value)
+
+
+def _is_textual(packed: bytes) -> bool:
+    """Whether all keys of maps are texts. Reading it again takes a fraction of a walk through the values."""
+    try:
+        msgpack.unpackb(packed)
+    except ValueError:
+        return False
+    return True
+
+
+def _text_keyed(value: Any) -> Any:
+    """The same with texts as keys, written as JSON would write them."""
+    if isinstance(value, dict):
+        return {next(iter(to_jsonable_python({key: None}))): _text_keyed(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_text_keyed(one) for one in value]
+    return value
 
 
 def _no_extension(code: int, data: bytes) -> Any:

@@ -5,10 +5,14 @@ An answer's *body* (``"ok": …`` or ``"error": …``) is made once and kept; th
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from functools import lru_cache
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from pydantic_core import PydanticSerializationError, to_json
 
 from openenv.errors import ExecutionFailed, OpenEnvError
@@ -158,21 +162,23 @@ class MessagePackEncoding:
             return self.error(result.error)
         try:
             if operation.op in _SEEN:
-                return self.ok(self._seen(operation, result))
+                return self._seen(operation, result)
             return self.ok(value_of(operation, result))
         except OpenEnvError as error:
             return self.error(error)
 
-    @staticmethod
-    def _seen(operation: Operation, result: Result) -> dict[str, Any]:
+    def _seen(self, operation: Operation, result: Result) -> Body:
         observation = result.observation
         assert observation is not None
+        kind = type(observation)
+        plain = not _has_bytes(kind)
         try:
-            seen = type(observation).__pydantic_serializer__.to_python(observation, exclude=_LIFTED)
+            seen = kind.__pydantic_serializer__.to_python(observation, mode="json" if plain else "python", exclude=_LIFTED)
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise ExecutionFailed(f"the observation cannot be written: {error}") from None
         known = {"observation": seen, "reward": _finite(result.reward), "done": result.done}
-        return known | _beside(operation, result, observation)
+        beside = _beside(operation, result, observation)
+        return Body(self, _OK + pack(known | beside, textual=plain and not beside))
 
     def ok(self, value: dict[str, Any]) -> Body:
         return Body(self, _OK + pack(value))
@@ -297,6 +303,23 @@ def _dump(value: Any) -> bytes:
         return to_json(value, inf_nan_mode="null", by_alias=False, bytes_mode="base64")
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise ExecutionFailed(f"the environment's answer cannot be written as JSON: {error}") from None
+
+
+class _Quiet(GenerateJsonSchema):
+    ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {"skipped-choice", "non-serializable-default"}
+
+
+@lru_cache(maxsize=1024)
+def _has_bytes(kind: type[WireObservation]) -> bool:
+    """Whether such an observation may have bytes or arrays in it: only then it is not written as JSON would write it."""
+    try:
+        schema = json.dumps(kind.model_json_schema(mode="serialization", schema_generator=_Quiet))
+    except (PydanticInvalidForJsonSchema, PydanticUserError, ValueError):
+        return True
+    return any(mark in schema for mark in _BYTES)
+
+
+_BYTES: Final = ('"contentEncoding"', '"format": "binary"')
 
 
 def _finite(reward: Reward) -> Reward:

@@ -39,7 +39,7 @@ class JsonEncoding:
     def encode(self, message: Mapping[str, Any]) -> bytes:
         """A frame. Raises `ValidationFailed` where something in it has no form in JSON."""
         try:
-            return to_json(message, serialize_unknown=False)
+            return to_json(message, serialize_unknown=False, bytes_mode="base64")
         except (PydanticSerializationError, ValueError, RecursionError) as error:
             raise _unsendable(message, "JSON", error) from None
 
