@@ -30,6 +30,7 @@ def loaded_by(statement: str) -> set[str]:
         "import openenv.types",
         "import openenv.errors",
         "from openenv import EnvClient, GenericEnvClient, SyncEnvClient, ToolClient",
+        "from openenv import Connection, VectorEnvClient",
         "from openenv import Action, Observation, State, StepResult",
     ],
 )
@@ -37,6 +38,11 @@ def test_client_names_load_no_server(statement: str) -> None:
     loaded = loaded_by(statement)
     packages = {".".join(name.split(".")[:depth]) for name in loaded for depth in (1, 2)}
     assert packages.isdisjoint(SERVER_SIDE + SERVER_ROOMS)
+
+
+def test_a_client_of_the_usual_dialect_loads_no_other() -> None:
+    loaded = loaded_by("from openenv import EnvClient; EnvClient('ws://h').sync()")
+    assert not [name for name in loaded if name.startswith("openenv.client.v2") or name == "msgpack"]
 
 
 def test_importing_the_package_alone_loads_no_third_party_module() -> None:

@@ -13,7 +13,15 @@ from openenv.version import __version__
 if TYPE_CHECKING:
     from openenv import cli, core
     from openenv.auto import AutoAction, AutoEnv
-    from openenv.client import EnvClient, GenericAction, GenericEnvClient, SyncEnvClient, ToolClient
+    from openenv.client import (
+        Connection,
+        EnvClient,
+        GenericAction,
+        GenericEnvClient,
+        SyncEnvClient,
+        ToolClient,
+        VectorEnvClient,
+    )
     from openenv.environment import (
         AsyncEnvironment,
         Context,
@@ -49,7 +57,15 @@ _NAMES = Names(
     {
         "openenv.auto": ("AutoAction", "AutoEnv"),
         "openenv.cli": ("cli",),
-        "openenv.client": ("EnvClient", "GenericAction", "GenericEnvClient", "SyncEnvClient", "ToolClient"),
+        "openenv.client": (
+            "Connection",
+            "EnvClient",
+            "GenericAction",
+            "GenericEnvClient",
+            "SyncEnvClient",
+            "ToolClient",
+            "VectorEnvClient",
+        ),
         "openenv.core": ("core",),
         "openenv.environment": (
             "AsyncEnvironment",
@@ -90,6 +106,7 @@ __all__ = [
     "AutoEnv",
     "CallToolAction",
     "CallToolObservation",
+    "Connection",
     "Context",
     "DatabaseBacked",
     "EnvClient",
@@ -120,6 +137,7 @@ __all__ = [
     "ToolProvider",
     "ToolResult",
     "Transform",
+    "VectorEnvClient",
     "__version__",
     "cli",
     "core",

@@ -166,6 +166,38 @@ async def test_deadlines(talk: Server) -> None:
         assert await connection.ping() > 0
 
 
+async def test_what_was_late_can_be_had_when_it_has_ended(serve: Servers) -> None:
+    server = serve("v2_toys:slow_app", cwd=HERE)
+    async with Connection(server.url) as connection:
+        [session] = await connection.open()
+        await session.reset()
+        with pytest.raises(ValidationFailed, match="No call of this session is late"):
+            await session.outcome()
+        with pytest.raises(DeadlineExceeded):
+            await session.step({"text": "a", "seconds": 0.5}, timeout_s=0.1)
+        await session.state()
+        late = await session.outcome()
+        assert (late.observation["text"], late.reward) == ("a", 1.0)
+        assert session.result is late
+        with pytest.raises(DeadlineExceeded):
+            await session.step({"text": "b", "seconds": 0.5}, timeout_s=0.1)
+        await session.step({"text": "c"})
+        with pytest.raises(ValidationFailed, match="No call of this session is late"):
+            await session.outcome()
+        assert (await session.state())["step_count"] == 3
+
+
+async def test_what_was_late_and_stopped_has_not_happened(talk: Server) -> None:
+    async with Connection(talk.url) as connection:
+        [session] = await connection.open()
+        await session.reset()
+        with pytest.raises(DeadlineExceeded):
+            await session.step({"text": "a", "seconds": 30}, timeout_s=0.1)
+        with pytest.raises(DeadlineExceeded):
+            await session.outcome()
+        assert (await session.state())["said"] == []
+
+
 async def test_a_cancelled_call_is_taken_back(talk: Server) -> None:
     async with Connection(talk.url) as connection:
         [session] = await connection.open()

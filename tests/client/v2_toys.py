@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from pydantic import Field
@@ -82,6 +83,17 @@ class Plain(Environment[Say, Heard, State]):
         return Heard(text=action.text, count=self.step_count)
 
 
+class Slow(Environment[Say, Heard, State]):
+    """On a thread, where nothing can be stopped."""
+
+    def reset(self) -> Heard:
+        return Heard(text="ready", count=0)
+
+    def step(self, action: Say) -> Heard:
+        time.sleep(action.seconds)
+        return Heard(text=action.text, count=self.step_count, reward=1.0)
+
+
 TOKENS: dict[str, dict[str, Any]] = {
     "token-of-anna-0001": {"id": "anna", "scopes": ["create", "reset", "act"]},
     "token-of-carl-0001": {"id": "carl", "scopes": ["create", "reset", "act", "watch"]},
@@ -91,5 +103,6 @@ SECRET = "a secret of more than thirty-two bytes, and of more than sixty-four"
 app = create_app(Talk, env_name="talk", max_sessions=600)
 small_app = create_app(Talk, env_name="talk", max_sessions=4, resume_lease_s=1.0)
 tight_app = create_app(Talk, env_name="talk", max_sessions=10, log=False)
+slow_app = create_app(Slow, env_name="slow")
 plain_app = create_app(Plain, env_name="plain")
 guarded_app = create_app(Talk, env_name="talk", middleware=[BearerAuth(TOKENS, secret=SECRET)])

@@ -41,7 +41,7 @@ def take(channel: Channel, frame: bytes) -> None:
             channel.finish(pending)
             pending.answer(None)
     else:
-        channel.finish(pending)
+        channel.finish(pending, late=_is_late(pending, message))
         _answer(channel, pending, message)
 
 
@@ -73,6 +73,13 @@ def _is_expired(message: dict[str, Any]) -> bool:
         if isinstance(error, dict) and error.get("code") == "UNAUTHENTICATED":
             return True
     return False
+
+
+def _is_late(pending: Pending, message: dict[str, Any]) -> bool:
+    """Whether the answer says that the deadline of one session's effect has passed."""
+    error = message.get("error")
+    known = isinstance(error, dict) and error.get("code") == "DEADLINE_EXCEEDED"
+    return known and pending.repeat == "same" and len(pending.seats) == 1
 
 
 def discard(channel: Channel, pending: Pending, value: Any) -> None:

@@ -66,6 +66,11 @@ class SyncRemoteSession(Generic[ActionT, ObservationT, StateT]):
         result: StepResult[ObservationT] = self._run(self._session.step, action, timeout_s=timeout_s)
         return result
 
+    def outcome(self) -> StepResult[ObservationT]:
+        """What became of the last call where that raised `DeadlineExceeded`, as soon as it has ended."""
+        result: StepResult[ObservationT] = self._run(self._session.outcome)
+        return result
+
     def state(self, *, timeout_s: Timeout = DEFAULT) -> StateT:
         """Where the episode stands."""
         state: StateT = self._run(self._session.state, timeout_s=timeout_s)

@@ -106,7 +106,7 @@ class Channel:
             if link is not None:
                 await link.close()
         finally:
-            self.lose_all("the client was closed")
+            self.give_up("the client was closed")
             self.events.end()
 
     def abort(self) -> None:
@@ -226,6 +226,16 @@ class Channel:
             self.send(self.link, pending)
         return pending
 
+    async def repeat(self, late: Pending) -> Any:
+        """Send the very frame of a late effect again, and return what has become of it once it has ended."""
+        await self.ready()
+        again = Pending(late.message, late.frame, late.seats, "same")
+        again.taken = await admitted(late.seats, self._slots)
+        self.pending[again.id] = again
+        if self.link is not None:
+            self.send(self.link, again)
+        return await self.wait(again)
+
     async def wait(self, pending: Pending) -> Any:
         """Wait for the answer. A cancelled wait takes the request back."""
         try:
@@ -331,13 +341,16 @@ class Channel:
         """Take one frame of the server's. Raises ``ValueError`` where it is none."""
         take(self, frame)
 
-    def finish(self, pending: Pending) -> None:
-        """Forget a request: it is answered, or will never be."""
+    def finish(self, pending: Pending, *, late: bool = False) -> None:
+        """Forget a request: it is answered, or will never be. Of a ``late`` one the outcome may still be asked for."""
         self.pending.pop(pending.id, None)
         if pending.timer is not None:
             pending.timer.cancel()
         for seat in pending.seats:
-            seat.ended(pending.id)
+            if late:
+                seat.late = pending
+            else:
+                seat.ended(pending.id)
         released(pending.taken)
         pending.taken = []
 

@@ -25,14 +25,16 @@ class Seat:
     Attributes:
         lost: Why the session is of no more use, once it is.
         owned: Closed with the connection; else only detached.
+        late: The last effect, where its deadline passed: its outcome may still be asked for, until another effect is.
     """
 
-    __slots__ = ("_answered", "_effects", "id", "lost", "owned", "slots")
+    __slots__ = ("_answered", "_effects", "id", "late", "lost", "owned", "slots")
 
     def __init__(self, session_id: str, slots: int, *, owned: bool) -> None:
         self.id = session_id
         self.lost: str | None = None
         self.owned = owned
+        self.late: Pending | None = None
         self.slots = asyncio.Semaphore(slots)
         self._effects: dict[int, None] = {}
         self._answered = 0
@@ -44,6 +46,7 @@ class Seat:
 
     def begun(self, number: int) -> None:
         """An effect of this id has been asked for."""
+        self.forget_late()
         self._effects[number] = None
 
     def ended(self, number: int) -> None:
@@ -51,6 +54,12 @@ class Seat:
         if number in self._effects:
             del self._effects[number]
             self._answered = max(self._answered, number)
+
+    def forget_late(self) -> None:
+        """Nobody asks for the outcome of what was late any more."""
+        late, self.late = self.late, None
+        if late is not None:
+            self.ended(late.id)
 
     @property
     def acknowledged(self) -> int:

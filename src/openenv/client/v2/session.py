@@ -99,6 +99,22 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         """Take one step. It happens once, however often the connection is lost meanwhile."""
         return self._taken(await self._effect("step", self._forms.payload(action), timeout_s))
 
+    async def outcome(self) -> StepResult[ObservationT]:
+        """What became of the last call where that raised `DeadlineExceeded`, as soon as it has ended.
+
+        It has to be asked for before the next call that changes something.
+
+        Raises:
+            DeadlineExceeded: It was taken back, or stopped: it has not happened.
+            ValidationFailed: No call was late, or another one came after it.
+        """
+        self._seat.check()
+        late = self._seat.late
+        if late is None or late.message["op"] not in ("reset", "step", "call_tool"):
+            raise ValidationFailed("No call of this session is late", hint="Ask right after DeadlineExceeded, once.")
+        self._seat.late = None
+        return self._taken(_object(await self._channel.repeat(late), late.message["op"]))
+
     async def state(self, *, timeout_s: Timeout = DEFAULT) -> StateT:
         """Where the episode stands; while a step runs, where it stood before."""
         answer = _object(await self._channel.about("state", self._seat, timeout_s=self._limit(timeout_s)), "state")
