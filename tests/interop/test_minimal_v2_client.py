@@ -16,11 +16,9 @@ import pytest
 from tests.interop import minimal_v2_client
 from tests.interop.minimal_v2_client import JSON, MSGPACK, Client, V2Error
 from tests.support.processes import ROOT, Server, Servers
-from tests.support.v2_wire import EVENTS, step
+from tests.support.v2_wire import ADD, EVENTS, step
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
-
-ADD = step("add")
 
 
 @pytest.fixture(scope="module")

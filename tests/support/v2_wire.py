@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ from websockets.typing import Subprotocol
 
 from tests.interop.minimal_v2_client import JSON, decode, encode
 
-__all__ = ["EVENTS", "Wire", "code"]
+__all__ = ["ADD", "EVENTS", "Wire", "bearer", "begin", "code", "codes", "entries", "result", "step", "waiting"]
 
 EVENTS = ["tools_changed", "session_ended", "session_taken", "environment", "progress", "log", "draining"]
 _PATIENCE_S = 15.0
@@ -113,6 +114,26 @@ class Wire:
 def step(name: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """An action that calls a tool of the workshop."""
     return {"type": "call_tool", "tool_name": name, "arguments": dict(arguments or {})}
+
+
+ADD = step("add")
+
+
+def waiting(gate: Path | str, **more: Any) -> dict[str, Any]:
+    """An action that waits for a file and then adds one."""
+    return step("wait", {"gate": str(gate), **more})
+
+
+async def begin(wire: Wire, session: str, number: int, gate: Path | str, **frame: Any) -> None:
+    """Send a step that waits for a file, and return once it runs."""
+    await wire.ask(id=number, op="subscribe", session=session, data={"events": ["progress"]})
+    await wire.put(id=number, op="step", session=session, data=waiting(gate), **frame)
+    assert (await wire.event("progress"))["data"]["id"] == number
+
+
+async def result(wire: Wire, request: int | Mapping[str, Any]) -> Any:
+    """What the tool of a step returned: the step's id, or its frame."""
+    return (await wire.answer(request if isinstance(request, int) else request["id"]))["ok"]["observation"]["result"]
 
 
 def entries(actions: Mapping[str, Any], **more: Any) -> dict[str, Any]:
