@@ -5,10 +5,10 @@ PYTEST_ARGS ?=
 LINTED = src tests envs benchmarks examples scripts
 export PYTHON
 
-.PHONY: help demo setup test lint format bench interop fuzz lock clean demo-setup
+.PHONY: help demo setup test lint format bench bench-full bench-page interop fuzz lock clean demo-setup
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: demo-setup ## Serve the Calendar Gym, run three agents on it, print the scored report
 	@scripts/demo.sh
@@ -29,9 +29,16 @@ lint: setup ## Check style, types and the direction of imports
 format: setup ## Sort imports and apply ruff's safe fixes
 	@.venv/bin/ruff check --fix $(wildcard $(LINTED))
 
-bench: setup ## Measure side by side with openenv 0.10.0 and a bare ASGI echo
+bench: setup ## Measure side by side with openenv 0.10.0 and a bare ASGI echo (at most 10 minutes)
 	@scripts/setup.sh reference
 	@.venv/bin/python -m benchmarks.run $(BENCH_ARGS)
+
+bench-full: setup ## The same with the whole matrix
+	@scripts/setup.sh reference
+	@.venv/bin/python -m benchmarks.run --full $(BENCH_ARGS)
+
+bench-page: setup ## Show the last run's figures in docs/performance.md
+	@.venv/bin/python -m benchmarks.page
 
 interop: setup ## Compare with openenv 0.10.0, judge MCP, and print the counts
 	@scripts/test-setup.sh

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.processes import ROOT, Server
+from benchmarks.gates import Gate
+from benchmarks.load.processor import run_time_ns
+from benchmarks.part import Run
+from benchmarks.servers.fleet import wanted
+from benchmarks.servers.start import DEFAULT, NONE, Target
+from benchmarks.spread import median
+from benchmarks.tables import Table, figure, shown
+from tests.support.processes import ROOT
 
-__all__ = ["CALLS", "Cost", "measure"]
+__all__ = ["CALLS", "RECORDS", "Cost", "access_headers", "gates", "measure", "tables"]
 
 CALLS: dict[str, dict[str, Any]] = {
     "calendar_list_list": {},
@@ -36,26 +43,65 @@ CALLS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What one operation cost: seen by the client, and of the server's CPU."""
+    """What an operation cost in one round: seen by the client, and of the server's CPU."""
 
     operation: str
-    latency_ms: float
+    chain: str
+    number: int
+    """Of the round."""
+    p50_ms: float
+    worst_ms: float
     cpu_ms: float
+    """The median."""
 
 
-def measure(server: Server, rounds: int, repeats: int = 20) -> Iterator[Cost]:
-    """Yield one `Cost` per operation: ``rounds`` times ``repeats`` of each, in turn, over one socket."""
-    with connect(f"{server.ws_url}/ws", additional_headers={"x-access-token": _token()}, compression=None) as socket:
+RECORDS = (Cost,)
+_REPEATS = 20
+
+
+def measure(run: Run) -> Iterator[Cost]:
+    """Yield every cost: in each round both servers, and `_REPEATS` of each operation, in turn, over one socket."""
+    run.progress("calendar: starting the servers")
+    targets = run.fleet(wanted("calendar none", "calendar default"))
+    for number in range(run.rounds):
+        for chain in (NONE, DEFAULT):
+            run.progress(f"calendar: round {number + 1} of {run.rounds}, chain {chain}")
+            yield from _round(targets[f"calendar {chain}"], chain, number)
+
+
+def _round(target: Target, chain: str, number: int) -> Iterator[Cost]:
+    server = target.server
+    with connect(f"{server.ws_url}/ws", additional_headers=access_headers(target), compression=None) as socket:
         _ask(socket, {"type": "reset"})
-        for _ in range(rounds):
-            for _ in range(repeats):
-                yield _timed("reset", socket, {"type": "reset"}, server.pid)
-            for tool, arguments in CALLS.items():
-                frame = _call(tool, arguments)
-                for _ in range(repeats):
-                    yield _timed(tool, socket, frame, server.pid)
+        asked = {"reset": {"type": "reset"}, **{tool: _call(tool, arguments) for tool, arguments in CALLS.items()}}
+        for operation, frame in asked.items():
+            seen = [_timed(socket, frame, server.pid) for _ in range(_REPEATS)]
+            latencies, cpu = [latency for latency, _ in seen], [spent for _, spent in seen]
+            yield Cost(operation, chain, number, round(median(latencies), 4), round(max(latencies), 4), round(median(cpu), 4))
 
 
+def tables(records: Sequence[Cost]) -> list[Table]:
+    """One, with a row for each operation."""
+    rows = []
+    for operation, chain in dict.fromkeys((cost.operation, cost.chain) for cost in records):
+        costs = [cost for cost in records if (cost.operation, cost.chain) == (operation, chain)]
+        times, cpu = [cost.p50_ms for cost in costs], [cost.cpu_ms for cost in costs]
+        rows.append([operation, chain, shown(times), figure(max(cost.worst_ms for cost in costs)), shown(cpu)])
+    return [Table("Calendar, one session without load", ["", "chain", "p50 ms", "worst ms", "server CPU ms each"], rows)]
+
+
+def gates(records: Sequence[Cost]) -> list[Gate]:
+    """Nothing is claimed."""
+    return []
+
+
+def access_headers(target: Target) -> dict[str, str]:
+    """Who acts in the Calendar, and the token that the default chain wants."""
+    shown = {"x-access-token": _token()}
+    return shown if target.token is None else {**shown, "Authorization": f"Bearer {target.token}"}
+
+
+@functools.cache
 def _token() -> str:
     command = [sys.executable, "-m", "openenv.cli", "envs", "calendar", "--tokens"]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=60)
@@ -67,11 +113,12 @@ def _call(tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"type": "mcp", "data": request}
 
 
-def _timed(operation: str, socket: ClientConnection, frame: dict[str, Any], pid: int) -> Cost:
-    cpu, started = _run_time_ns(pid), time.perf_counter_ns()
+def _timed(socket: ClientConnection, frame: dict[str, Any], pid: int) -> tuple[float, float]:
+    """Milliseconds that one operation took, and that the server's threads ran."""
+    cpu, started = run_time_ns(pid), time.perf_counter_ns()
     _ask(socket, frame)
     latency = time.perf_counter_ns() - started
-    return Cost(operation, latency / 1e6, (_run_time_ns(pid) - cpu) / 1e6)
+    return latency / 1e6, (run_time_ns(pid) - cpu) / 1e6
 
 
 def _ask(socket: ClientConnection, frame: dict[str, Any]) -> None:
@@ -80,7 +127,3 @@ def _ask(socket: ClientConnection, frame: dict[str, Any]) -> None:
     if answer["type"] == "error" or "error" in answer["data"]:
         raise RuntimeError(f"the Calendar refused {frame}: {answer}")
 
-
-def _run_time_ns(pid: int) -> int:
-    """The time that the threads of a process have run, in nanoseconds: finer than the clock ticks of /proc/PID/stat."""
-    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))

@@ -1,63 +1,72 @@
-"""``make bench``: measures side by side and prints the tables; BENCH_ARGS="--help" shows what can be chosen."""
+"""``make bench``: measures side by side, prints the tables, keeps JSON and SVG; BENCH_ARGS="--help" shows what can be chosen."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import calendar, echo, imports
-from benchmarks.report import Report
-from tests.support.processes import ROOT, running
+from benchmarks import machine
+from benchmarks.chart import chart
+from benchmarks.gates import gates_table
+from benchmarks.load.process import loading
+from benchmarks.part import Run, folder_of_servers
+from benchmarks.parts import PARTS
+from benchmarks.results import Results
+from benchmarks.servers.fleet import Fleet
+from tests.support.processes import ROOT
 
-PARTS = ("echo", "calendar", "imports")
+__all__ = ["main"]
+
+_SECONDS = {False: 1.0, True: 2.0}
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="the whole matrix, in longer windows")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each measurement (default 3)")
-    parser.add_argument("--sessions", default="1,64,256", help="numbers of sessions (default 1,64,256)")
+    parser.add_argument("--seconds", type=float, help="seconds of a measurement (default 1, with --full 2)")
     parser.add_argument("--against", metavar="COMMIT", help="also measure the echo environment as it was served at this commit")
-    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part only (may be repeated)")
+    parser.add_argument("--only", choices=list(PARTS), action="append", help="measure this part only (may be repeated)")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "latest.json", help="where results go")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure what the command line asks for, print it, and keep it as JSON."""
+    """Measure what the command line asks for, print it, and keep it as JSON and, with the echo, as a plot."""
     options = arguments()
-    parts = options.only or PARTS
-    report = Report()
-    with tempfile.TemporaryDirectory(prefix="openenv-bench-") as folder:
-        if "echo" in parts:
-            sessions = [int(count) for count in options.sessions.split(",")]
-            with running(Path(folder)) as servers:
-                started = echo.start(servers)
-                if options.against:
-                    started[echo.EARLIER] = echo.start_earlier(servers, options.against)
-                total = len(started) * len(sessions) * options.rounds
-                begin = time.monotonic()
-                for done, entry in enumerate(echo.measure(started, sessions, options.rounds, options.seconds), 1):
-                    report.echo.append(entry)
-                    progress(f"{done}/{total} {entry.server}, {entry.sessions} sessions, {time.monotonic() - begin:.0f} s")
-        if "calendar" in parts:
-            progress("calendar")
-            with running(Path(folder)) as servers:
-                report.calendar.extend(calendar.measure(servers("calendar"), options.rounds))
-        if "imports" in parts:
-            progress("imports")
-            report.imports.extend(imports.measure(options.rounds))
-    progress("")
-    report.write(options.json)
-    print(report.text())
-    print(f"\nmedians of {options.rounds} rounds; every measurement is in {options.json}")
+    seconds = options.seconds or _SECONDS[options.full]
+    began = time.monotonic()
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    results = Results(when, machine.describe(), options.rounds, seconds, options.full)
+    spent = []
+    with loading() as load, folder_of_servers() as servers:
+
+        def progress(text: str) -> None:
+            _show(f"{time.monotonic() - began:4.0f} s  {text}")
+
+        run = Run(load, Fleet(servers), options.rounds, seconds, options.full, options.against, progress)
+        for name in options.only or PARTS:
+            part_began = time.monotonic()
+            results.records[name] = list(PARTS[name].measure(run))
+            spent.append(f"{name} {time.monotonic() - part_began:.0f} s")
+    _show("")
+    results.elapsed_s = round(time.monotonic() - began, 1)
+    results.write(options.json)
+    for table in (*results.tables(), gates_table(results.gates())):
+        print(f"{table.text()}\n")
+    print(f"medians of {options.rounds} rounds; every measurement is in {options.json}")
+    if results.records.get("echo"):
+        plot = options.json.with_suffix(".svg")
+        plot.write_text(chart(results.records["echo"]))
+        print(f"plot: {plot}")
+    print(f"measured in {results.elapsed_s:.0f} s: {', '.join(spent)}")
 
 
-def progress(text: str) -> None:
+def _show(text: str) -> None:
     """Show where the run is, on one line of a terminal; nothing in a log."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -93,6 +94,7 @@ class Servers:
 
     folder: Path
     started: list[Server] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __call__(
         self,
@@ -117,7 +119,7 @@ class Servers:
 
     def start(self, command: list[str], *, env: Mapping[str, str], cwd: Path | None = None) -> Server:
         """Start any command that tells the address it listens on as ``openenv serve`` and uvicorn do."""
-        log_path = self.folder / f"server-{len(self.started)}.log"
+        log_path = self.folder / f"server-{next(self._numbers)}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 command,
