@@ -58,6 +58,47 @@ def test_the_data_of_a_step_is_the_action(frame: str) -> None:
     assert not operation.include
 
 
+ACTIONS = [
+    '{"message":"hi"}',
+    ' {"message" : "hi"}\n',
+    '{"message":"hi","message":"ho"}',
+    '{"message":"hi","metadata":{"a":[1,{"b":null}]}}',
+    '{"message":"hi"},"data":{"message":"ho"}',
+    '{"message":"hi"},"type":"reset"',
+    '{"message":"hi"},"id":1',
+    '{"message":"hi"}}',
+    '{"message":"hi"',
+    '{"message":"hi"},',
+    '{"message":""}',
+    '{"message":1}',
+    '{"message":"h\ud800"}',
+    '{"message":"hi","x":1}',
+    '"hi"',
+    "null",
+    "",
+    "}",
+]
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("opening", ['{"type":"step","data":', '{"type": "step", "data": ', '{"action":', '{"action": '])
+@pytest.mark.parametrize("end", ["}", "]", "", "} ", "}}"])
+def test_a_frame_that_begins_as_usual_means_what_it_means_to_a_parser(opening: str, action: str, end: str) -> None:
+    usual, unusual = (CODEC.decode(space + opening + action + end) for space in ("", " "))
+    known = [(frame.operation.op, frame.operation.include, frame.codec) for frame in (usual, unusual)]
+    assert known[0] == known[1]
+    if usual.operation.op == "invalid":
+        assert _without_places(usual.operation.payload) == _without_places(unusual.operation.payload)
+    else:
+        assert usual.operation.payload == unusual.operation.payload
+
+
+def _without_places(error: OpenEnvError) -> tuple[Any, ...]:
+    """A parser counts the space that one of them begins with."""
+    body = error.body()
+    return body["code"], body["message"].partition(": ")[0], body.get("field"), body.get("errors")
+
+
 def test_the_frames_that_0_10_sends() -> None:
     empty = Heard(n=922)
     assert answer('{"type":"reset"}', Result(observation=empty)) == (

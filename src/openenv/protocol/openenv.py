@@ -15,6 +15,8 @@ from openenv.types import is_choice
 
 __all__ = ["OpenEnvCodec"]
 
+_OPENINGS = ('{"type":"step","data":', '{"type": "step", "data": ')
+"""How a step's frame begins as JavaScript and Python write it: what follows is the action, and a brace."""
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -40,17 +42,23 @@ class OpenEnvCodec:
 
     def __init__(self, action_type: Any) -> None:
         self._actions: TypeAdapter[Any] = TypeAdapter(action_type)
+        self._read_action = self._actions.validator.validate_json
         self._choice = is_choice(action_type)
         fields: dict[str, Any] = {"type": (Literal["step"], ...), "data": (action_type, ...)}
         self._step = create_model("Step", __config__=_STRICT, **fields).__pydantic_validator__
 
-    def decode_step(self, frame: str | bytes) -> Operation | None:
-        """The operation of a well-formed step; None for everything else, which `decode` then explains."""
+    def decode_step(self, frame: str) -> Operation | None:
+        """The operation of a well-formed step; None for everything else, which `decode` then explains.
+
+        Of a frame that begins as usual only the action is read, which is half the work: if that is a document, so is the whole.
+        """
         try:
-            step = self._step.validate_json(frame)
+            for opening in _OPENINGS:
+                if frame.startswith(opening) and frame.endswith("}"):
+                    return Operation("step", self._read_action(frame[len(opening) : -1]))
+            return Operation("step", self._step.validate_json(frame).__dict__["data"])
         except ValidationError:
             return None
-        return Operation("step", step.__dict__["data"])
 
     def decode(self, message: Mapping[str, Any]) -> Operation:
         """The operation of any message. Raises `UnknownType` or `ValidationFailed`."""
@@ -88,7 +96,7 @@ class OpenEnvCodec:
         try:
             if operation.op == "state":
                 return b'{"type":"state","data":%b}' % dump(result.value, by_alias=False)
-            return b'{"type":"observation","data":%b}' % observation_data(result)
+            return observation_data(result, b'{"type":"observation","data":', b"}")
         except OpenEnvError as error:
             return OpenEnvCodec.encode_error(error)
 
@@ -98,18 +106,18 @@ class OpenEnvCodec:
         return b'{"type":"error","data":%b}' % dump_error(error.body())
 
 
-def observation_data(result: Result) -> bytes:
+def observation_data(result: Result, before: bytes = b"", after: bytes = b"") -> bytes:
     """``{"observation", "reward", "done"[, "metadata"]}``: reward and done lifted, metadata beside when there is any."""
     observation = result.observation
     assert observation is not None
-    head = b'{"observation":%b,"reward":%b,"done":%b' % (
+    return b'%b{"observation":%b,"reward":%b,"done":%b%b}%b' % (
+        before,
         body_of(observation),
         number(result.reward),
         b"true" if result.done else b"false",
+        b',"metadata":%b' % dump(observation.metadata, by_alias=False) if observation.metadata else b"",
+        after,
     )
-    if observation.metadata:
-        return b'%b,"metadata":%b}' % (head, dump(observation.metadata, by_alias=False))
-    return head + b"}"
 
 
 def both_dialects(message: Mapping[str, Any]) -> ValidationFailed:

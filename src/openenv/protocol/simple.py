@@ -15,6 +15,8 @@ from openenv.types import is_choice
 
 __all__ = ["SimpleCodec"]
 
+_OPENINGS: Final = ('{"action":', '{"action": ')
+"""As in `OpenEnvCodec`'s dialect."""
 _WITH_STATE: Final = frozenset({"state"})
 _STATE_AND_LAST: Final = frozenset({"state", "observation"})
 
@@ -24,17 +26,20 @@ class SimpleCodec:
 
     def __init__(self, action_type: Any) -> None:
         self._actions: TypeAdapter[Any] = TypeAdapter(action_type)
+        self._read_action = self._actions.validator.validate_json
         self._choice = is_choice(action_type)
         step = create_model("SimpleStep", __config__=ConfigDict(extra="forbid"), action=(action_type, ...))
         self._step = step.__pydantic_validator__
 
-    def decode_step(self, frame: str | bytes) -> Operation | None:
+    def decode_step(self, frame: str) -> Operation | None:
         """The operation of a well-formed step; None for everything else."""
         try:
-            step = self._step.validate_json(frame)
+            for opening in _OPENINGS:
+                if frame.startswith(opening) and frame.endswith("}"):
+                    return Operation("step", self._read_action(frame[len(opening) : -1]), include=_WITH_STATE)
+            return Operation("step", self._step.validate_json(frame).__dict__["action"], include=_WITH_STATE)
         except ValidationError:
             return None
-        return Operation("step", step.__dict__["action"], include=_WITH_STATE)
 
     def decode(self, message: Mapping[str, Any]) -> Operation:
         """The operation of any message. Raises `UnknownType` or `ValidationFailed`."""

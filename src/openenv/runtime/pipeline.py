@@ -90,6 +90,12 @@ class Pipeline:
         if self._handle:
             self._submit_task(operation, finish)
             return None
+        result = self.manager.step_now(operation)
+        if result is None:
+            return self._dispatch(operation, finish)
+        return self._ended(operation, result)
+
+    def _dispatch(self, operation: Operation, finish: Finish) -> Result | None:
         result = self.manager.dispatch(operation, lambda late: finish(self._ended(operation, late)))
         return None if result is None else self._ended(operation, result)
 

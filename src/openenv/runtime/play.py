@@ -76,6 +76,7 @@ class Play:
         self.sequence = 0
         self.last_active = perf_counter()
         """When the last operation began."""
+        self._step_context = specification.step_context
         self._seen = Seen(specification.name)
         self._waits = isinstance(environment, AsyncEnvironment)
         self._tools = environment if isinstance(environment, ToolProvider) else None
@@ -119,7 +120,8 @@ class Play:
         operation.seq = self.sequence
         environment = self.environment
         try:
-            given = self._step_arguments(operation)
+            bare = not (self.over or self._step_context or operation.arguments or self.scenario is not None)
+            given = None if bare else self._step_arguments(operation)
             environment.step_count += 1
             action = operation.payload
             try:
@@ -269,8 +271,8 @@ class Play:
             names = specification.step_arguments
             given = {k: v for k, v in operation.arguments.items() if names is None or k in names}
             specification.refuse_own_names("step", given)
-        if specification.step_context is not None:
-            given[specification.step_context] = context_of(operation)
+        if self._step_context is not None:
+            given[self._step_context] = context_of(operation)
         return given
 
     def _acted(self, action: Any, seen: Any, operation: Operation) -> Result | Deferred:
@@ -430,7 +432,8 @@ class Play:
         return Evidence(episode=self.episode, initial=self.initial, final=final)
 
     def _transformed(self, observation: Any) -> WireObservation:
-        self._seen.check(observation)
+        if type(observation) not in self._seen.natives:
+            self._seen.check(observation)
         transform = self.environment.transform
         seen: WireObservation = observation if transform is None else transform(observation)
         return seen

@@ -18,14 +18,12 @@ class Seen:
 
     def __init__(self, environment: str) -> None:
         self._environment = environment
-        self._natives: dict[type, bool] = {}
-        """Whether each knows ``terminated`` and ``truncated``."""
+        self.natives: dict[type, bool] = {}
+        """Whether each knows ``terminated`` and ``truncated``. What is not among them is yet to be checked."""
 
     def check(self, observation: Any) -> None:
         """Raise `ExecutionFailed` for what is no observation."""
         kind = type(observation)
-        if kind in self._natives:
-            return
         if inspect.iscoroutine(observation):
             observation.close()
             raise ExecutionFailed(
@@ -37,13 +35,13 @@ class Seen:
                 f"{self._environment} returned {kind.__name__}, not an Observation",
                 hint="reset and step return an Observation.",
             )
-        self._natives[kind] = issubclass(kind, Observation)
+        self.natives[kind] = issubclass(kind, Observation)
 
     def ended(self, observation: Any) -> bool:
         """Whether the episode is over."""
         if observation.done:
             return True
-        native = self._natives.get(type(observation))
+        native = self.natives.get(type(observation))
         if native is None:  # what a transform made of it
             native = isinstance(observation, Observation)
         return native and (observation.terminated or observation.truncated)

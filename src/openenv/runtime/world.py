@@ -45,6 +45,7 @@ class World:
         context: RequestContext,
     ) -> None:
         self.specification = specification
+        self._inline = specification.inline
         self.name = name
         self.owner = owner
         self.context = context
@@ -161,6 +162,19 @@ class World:
         else:
             finish(self.failure)
 
+    def step_now(self, operation: Operation) -> Result | None:
+        """Do a step and return what came of it, where nothing can come between; None, and nothing is done, everywhere else."""
+        play, control = self.play, operation.control
+        if play is None or self._busy or not self._inline or self.closed is not None or play.scenario is not None:
+            return None
+        if control is not None and control.cancelled:
+            return None
+        result = play.perform_now(operation)
+        assert type(result) is Result  # only a scenario defers anything of a step
+        if self.observers:
+            self._show(operation, result)
+        return result
+
     def submit(self, operation: Operation, finish: Finish) -> Result | None:
         """Do the operation now, or when its turn comes; a cancelled one is not begun."""
         if self.closed is not None:
@@ -208,7 +222,7 @@ class World:
             control.on_cancel = None
             if control.cancelled:
                 return Result(error=Cancelled("Taken back before it began"))
-        if self.specification.inline:
+        if self._inline:
             outcome = play.perform_now(operation)
             if type(outcome) is Result:
                 if self.observers:

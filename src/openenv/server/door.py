@@ -49,6 +49,8 @@ class Hand(Protocol):
 class Door(WebSocketsSansIOProtocol):
     """A WebSocket connection of ``openenv serve``."""
 
+    clogged = False
+    """Whether the client does not read what it was sent."""
     _hand: Hand | None = None
     _whole = _WHOLE_TEXT
     """The first byte of an unfragmented frame of the kind that is spoken here."""
@@ -60,6 +62,10 @@ class Door(WebSocketsSansIOProtocol):
         self._outbox = Outbox.of(self.loop)
         # At the level debug websockets writes down every header of a handshake, and tokens are among them.
         self.conn.debug = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.clogged = False
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -111,18 +117,15 @@ class Door(WebSocketsSansIOProtocol):
         """End the connection of a client that does not read, and so will not see it closed."""
         self.transport.abort()
 
-    @property
-    def clogged(self) -> bool:
-        """Whether the client does not read what it was sent."""
-        return not self.writable.is_set()
-
     def pause_writing(self) -> None:
         super().pause_writing()
+        self.clogged = True
         if self._hand is not None:
             self.read(False)
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.clogged = False
         if self._hand is not None and not self.disconnected:
             self._hand.flow()
 
