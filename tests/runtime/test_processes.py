@@ -15,7 +15,7 @@ import pytest
 from openenv import create_app
 from openenv.errors import ConfigurationError, OpenEnvError, ToolFailed
 from openenv.operation import ANONYMOUS, NO_CONTEXT, Control, Notice, Operation, Principal, RequestContext, Result
-from openenv.runtime import EnvironmentSpecification
+from openenv.runtime import EnvironmentSpecification, worker_world
 from openenv.runtime.executors import Processes, ProcessPool, keep_from_workers
 from openenv.runtime.executors.answers import AnswerReader, AnswerWriter
 from openenv.runtime.executors.orders import OrderReader, OrderWriter
@@ -312,6 +312,21 @@ async def test_a_close_that_hangs_is_ended(started: Started) -> None:
     await local.run("close", session=session)
     await until(lambda: local.manager.active == 0 and not alive(first))
     assert await pid_of(local, await local.open()) != first
+
+
+async def test_who_goes_away_leaves_no_process_spinning(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_world, "CLOSING_S", 0.2)
+    local = started(limit=1)
+    session = await local.open()
+    pid = await pid_of(local, session)
+    running = asyncio.create_task(local.run("step", Do(what="spin"), session=session))
+    await asyncio.sleep(0.05)
+    await local.run("close", session=session)
+    error = (await running).error
+    assert error is not None
+    assert error.code == "WORKER_TIMEOUT"
+    await until(lambda: not alive(pid))
+    assert await pid_of(local, await local.open()) != pid
 
 
 async def test_notices_cancelling_and_what_is_said(started: Started) -> None:

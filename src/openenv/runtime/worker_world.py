@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from openenv.runtime.executors.processes import ProcessPool
     from openenv.runtime.specification import EnvironmentSpecification
 
-__all__ = ["GRACE_S", "WorkerWorld"]
+__all__ = ["CLOSING_S", "GRACE_S", "WorkerWorld"]
+
+CLOSING_S = 10.0
+"""How long a running operation still has when its world is closed: a process is not held for somebody who has gone."""
 
 GRACE_S = 0.5
 """How long an operation may still take when its deadline has passed, and its caller may have taken it back: then its process is
@@ -69,6 +72,13 @@ class WorkerWorld(World):
         self._far = _FarPlay()
         self._running: Finish | None = None
         self._built: Callable[[Play | OpenEnvError], None] | None = None
+
+    def close(self, reason: str, finish: Callable[[], None]) -> None:
+        """As `World.close`; but an operation that is running then has `CLOSING_S` to end, or its process is ended."""
+        busy = self.busy and self.closed is None
+        super().close(reason, finish)
+        if busy and self._worker is not None:
+            self._worker.hurry(CLOSING_S)
 
     def give_up(self) -> None:
         """End the process, whatever it is doing."""

@@ -89,7 +89,11 @@ class WorkerProcess(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         with theirs:
-            self.pid = _spawn(theirs.fileno())
+            try:
+                self.pid = _spawn(theirs.fileno())
+            except OSError:
+                ours.close()
+                raise
         self._pidfd = os.pidfd_open(self.pid) if sys.platform == "linux" else -1
         if self._pidfd >= 0:
             self._loop.add_reader(self._pidfd, self._exited)
@@ -119,6 +123,12 @@ class WorkerProcess(asyncio.Protocol):
             self.episodes += 1
         self._order(frames.PERFORM, order, limit_s, done)
         self.expires += grace_s
+
+    def hurry(self, limit_s: float) -> None:
+        """Nobody waits any more for what it is doing: so long it may still take, if not less."""
+        expires = time.monotonic() + limit_s
+        if expires < self.expires:
+            self.expires, self._limit_s = expires, limit_s
 
     def close(self, limit_s: float | None, closed: Callable[[], None]) -> None:
         """End its world, then ``closed``: also when the process is lost meanwhile."""
