@@ -20,6 +20,8 @@ class Trouble:
     seed: int = 0
     mean_bytes: float = 40_000
     """How many bytes pass, both ways together, before a connection is cut: exponentially distributed."""
+    least_bytes: float = 0
+    """So many pass in any case: enough of them let every handshake succeed."""
     stalls: float = 0.05
     """The share of connections that fall silent instead: nothing passes any more, and neither side is told."""
     longest_delay_s: float = 0.002
@@ -77,7 +79,8 @@ class ChaosProxy:
         upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self.target)
         ends = {writer, upstream}
         self.writers |= ends
-        budget = float("inf") if self.calm else self.chance.expovariate(1 / self.trouble.mean_bytes)
+        drawn = self.trouble.least_bytes + self.chance.expovariate(1 / self.trouble.mean_bytes)
+        budget = float("inf") if self.calm else drawn
         link = _Link(self, budget, stalls=not self.calm and self.chance.random() < self.trouble.stalls)
         pumps = [
             asyncio.ensure_future(link.pump(reader, upstream)),
