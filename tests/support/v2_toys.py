@@ -115,6 +115,7 @@ class Workshop(ToolEnvironment[Action, Observation, Counted]):
 class Do(Action):
     text: str
     forever: bool = False
+    gate: str | None = None
 
 
 class Done(Observation):
@@ -136,6 +137,8 @@ class AsyncWorkshop(AsyncEnvironment[Do, Done, State]):
         context.progress(0)
         if action.forever:
             await asyncio.Event().wait()
+        while action.gate is not None and not Path(action.gate).exists():  # noqa: ASYNC110, ASYNC240 (a test makes it)
+            await asyncio.sleep(0.005)
         self.count += 1
         if action.text == "no":
             raise ValidationFailed("no is no answer", field="text")
