@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from tests.fuzz.judge import OWN_FAULT
 from tests.support.processes import ROOT, Server, running
+from tests.support.usage import active_sessions, connections, open_files, resident_kb, threads
 
 __all__ = ["DOORS", "Watched", "served"]
 
@@ -36,14 +34,14 @@ class Watched:
 
     def settle(self, patience_s: float = 30.0) -> None:
         """Remember what it has when nobody is connected any more: every cache is filled now."""
-        _comes_to(lambda: _active(self.server) == 0, patience_s)
-        _comes_to(lambda: not _connections(self.server.port), patience_s)
-        self.files, self.began_kb = _files(self.server.pid), self.resident_kb
+        _comes_to(lambda: active_sessions(self.server.url) == 0, patience_s)
+        _comes_to(lambda: not connections(self.server.port), patience_s)
+        self.files, self.began_kb = open_files(self.server.pid), self.resident_kb
 
     @property
     def resident_kb(self) -> int:
         """Memory in use, in KiB."""
-        return int(_status(self.server.pid, "VmRSS"))
+        return resident_kb(self.server.pid)
 
     def complaints(self, patience_s: float = 30.0) -> list[str]:
         """What is wrong with it, now that nobody is connected."""
@@ -51,12 +49,13 @@ class Watched:
             return [f"the server ended with {self.server.process.returncode}:\n{self.server.log()[-2000:]}"]
         wrong = crashes(self.server.log(), self.door)
         for name, holds in (
-            ("sessions are left", lambda: _active(self.server) == 0),
-            ("files are left open", lambda: _files(self.server.pid) <= self.files),
-            ("threads are left", lambda: _threads(self.server.pid) <= MOST_THREADS),
+            ("sessions are left", lambda: active_sessions(self.server.url) == 0),
+            ("files are left open", lambda: open_files(self.server.pid) <= self.files),
+            ("threads are left", lambda: threads(self.server.pid) <= MOST_THREADS),
         ):
             if not _comes_to(holds, patience_s):
-                now = f"{_active(self.server)} sessions, {_files(self.server.pid)} files, {_threads(self.server.pid)} threads"
+                pid, sessions = self.server.pid, active_sessions(self.server.url)
+                now = f"{sessions} sessions, {open_files(pid)} files, {threads(pid)} threads"
                 wrong.append(f"{name}: {now}; at first {self.files} files, and {MOST_THREADS} threads may be")
         return [f"{self.target} behind the {self.door} door: {one}" for one in wrong]
 
@@ -88,16 +87,6 @@ def crashes(log: str, door: str = "fast") -> list[str]:
     return found[:3]
 
 
-def _active(server: Server) -> int | None:
-    try:
-        with urlopen(f"{server.url}/metrics", timeout=20) as response:
-            text = response.read().decode()
-    except (URLError, OSError):
-        return None
-    found = re.search(r"^openenv_active_sessions\{.*\} (\S+)$", text, re.MULTILINE)
-    return int(float(found[1])) if found else None
-
-
 def _comes_to(holds: Callable[[], bool], patience_s: float) -> bool:
     deadline = time.monotonic() + patience_s
     while not holds():
@@ -105,22 +94,3 @@ def _comes_to(holds: Callable[[], bool], patience_s: float) -> bool:
             return False
         time.sleep(0.1)
     return True
-
-
-def _status(pid: int, name: str) -> str:
-    return next(line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(f"{name}:"))
-
-
-def _threads(pid: int) -> int:
-    return int(_status(pid, "Threads"))
-
-
-def _connections(port: int) -> int:
-    """Connections of this server that are open on either side."""
-    wanted = f":{port:04X}"
-    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return sum(row[1].endswith(wanted) and row[3] in ("01", "08") for row in rows)
-
-
-def _files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

@@ -165,6 +165,8 @@ def test_a_frame_that_began_before_the_socket_had_a_session(serve: Servers, tmp_
 
 
 def test_what_was_answered_goes_before_the_close_and_nothing_after_it(raw: Raw) -> None:
+    raw.send(text(STEP))
+    assert echoed(raw.answer()) == "hi"
     body = json.dumps(STEP).encode()
     raw.send(frame(body[:5], first=0x01) + frame(body[5:], first=0x80) + text(STEP) + frame(b"\x03\xe8", first=0x88) + text(STEP))
     assert [echoed(raw.answer()) for _ in range(2)] == ["hi", "hi"]

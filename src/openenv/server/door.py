@@ -19,6 +19,7 @@ from websockets.http11 import Request
 
 from openenv.server.conversation import DOOR
 from openenv.server.outbox import Outbox
+from openenv.server.stall import Stall
 
 try:
     from websockets.speedups import apply_mask
@@ -34,6 +35,8 @@ _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length
 _WHOLE_TEXT = 0x81
 _WHOLE_BINARY = 0x82
 _LONGEST_SHORT_WAY = 0xFFFF
+_MOST_FRAGMENTS = 16_384
+"""Of one message."""
 
 
 class Hand(Protocol):
@@ -60,10 +63,12 @@ class Door(WebSocketsSansIOProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
         self._outbox = Outbox.of(self.loop)
+        self._stall = Stall(self.transport)
         # At the level debug websockets writes down every header of a handshake, and tokens are among them.
         self.conn.debug = False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._stall.end()
         super().connection_lost(exc)
         self.clogged = False
 
@@ -120,12 +125,14 @@ class Door(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self.clogged = True
+        self._stall.begin()
         if self._hand is not None:
             self.read(False)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self.clogged = False
+        self._stall.end()
         if self._hand is not None and not self.disconnected:
             self._hand.flow()
 
@@ -140,6 +147,14 @@ class Door(WebSocketsSansIOProtocol):
     def shutdown(self) -> None:
         self._outbox.send()
         super().shutdown()
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= _MOST_FRAGMENTS:
+            # Empty ones cost their sender next to nothing, and no limit on a message's length sees them.
+            self.conn.fail(1009, "too many fragments")
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
 
     def handle_ping(self) -> None:
         self._outbox.send()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Callable
@@ -24,6 +25,10 @@ from openenv.verifiers import VerifierSpec
 __all__ = ["JSON", "HttpRoutes", "body_schema", "error_response", "parse_body", "read_body", "retry_headers"]
 
 JSON = "application/json"
+BODY_S = 30.0
+"""How long a body may take, beside what its length takes at the slowest pace."""
+SLOWEST_BODY = 16_384
+"""Bytes per second."""
 
 
 class VerifyRequest(BaseModel):
@@ -217,6 +222,12 @@ def _as_float(reward: Reward) -> float | None:
         raise ExecutionFailed("the environment's reward is too large for a float") from None
 
 
+class _TooSlow(ValidationFailed):
+    """A body that does not end."""
+
+    http_status = 408
+
+
 class Unprocessable(ValidationFailed):
     """A body that FastAPI would refuse: answered as FastAPI does, with ``detail``."""
 
@@ -238,18 +249,27 @@ def retry_headers(error: OpenEnvError) -> dict[str, str]:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises `PayloadTooLarge` as soon as it is known to be longer than ``limit`` bytes."""
+    """The whole body.
+
+    Raises `PayloadTooLarge` as soon as it is known to be longer than ``limit`` bytes, and `ValidationFailed` for one that
+    breaks off or takes too long: 30 s, and a second more for every 16 KiB.
+    """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
     try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            parts.append(part)
+        async with asyncio.timeout(BODY_S) as patience:
+            began = asyncio.get_running_loop().time()
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise _too_large(limit)
+                parts.append(part)
+                patience.reschedule(began + BODY_S + size / SLOWEST_BODY)
+    except TimeoutError:
+        raise _TooSlow(f"the body did not come in time: {size} bytes", hint="Send it faster, or less of it.") from None
     except ClientDisconnect:
         raise ValidationFailed("the body broke off", hint="Send as many bytes as Content-Length says.") from None
     return b"".join(parts)

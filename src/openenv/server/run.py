@@ -9,6 +9,8 @@ import os
 import socket
 import sys
 import threading
+from importlib import import_module
+from importlib.util import find_spec
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -150,6 +152,7 @@ def configured(
         app,
         log_level=log_level,
         access_log=False,
+        http=more.pop("http", None) or _http_protocol(),
         ws=Door,
         ws_max_size=max_frame_bytes,
         ws_per_message_deflate=False,
@@ -176,6 +179,11 @@ def cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
     return ConfigurationError(
         f"cannot listen on {host}:{port}: {error.strerror or error}", hint="Choose another --port, or 0 for a free one."
     )
+
+
+def _http_protocol() -> Any:
+    """With limits, where the fast parser is there (it is not on Windows)."""
+    return "auto" if find_spec("httptools") is None else import_module("openenv.server.porch").Porch
 
 
 def family_of(host: str) -> socket.AddressFamily:

@@ -16,6 +16,7 @@ from openenv.protocol.jsonrpc import rpc_refusal
 from openenv.runtime import Session, SessionRequest
 from openenv.server.conversation import DOOR, Conversation, DoorConversation, own_session_method
 from openenv.server.core import ServerCore
+from openenv.server.stall import Stall
 from openenv.server.v2 import V2Socket
 
 __all__ = ["McpSocket", "OpenEnvSocket", "SessionSocket", "WebSocketDoor"]
@@ -110,12 +111,13 @@ class FrameSocket(SessionSocket):
             try:
                 reply = await self.answer(message.get("text"), conversation)
                 if reply is not None:
-                    await send({"type": "websocket.send", "text": reply.decode()})
+                    async with asyncio.timeout(Stall.PATIENCE_S):
+                        await send({"type": "websocket.send", "text": reply.decode()})
                 if reply is None or session.ended is not None:
                     await send({"type": "websocket.close", "code": 1000})
                     return
             except (OSError, RuntimeError) as error:
-                # The server's ASGI layer raises one of these when the client went away during the step.
+                # The server's ASGI layer raises one of these when the client went away; or nothing was taken for too long.
                 log.debug("the reply could not be sent: %s", error)
                 return
             finally:

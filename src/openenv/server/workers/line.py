@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from openenv.server.moving import LINE, misdirected
+from openenv.server.porch import Porch
 from openenv.server.workers.siblings import Siblings
 from openenv.server.workers.where import Head, destination
 
@@ -23,8 +23,8 @@ _LONGEST_HEAD = 1024 * 1024
 """Bytes; a request with a longer one is answered where it is."""
 
 
-class Line(HttpToolsProtocol):
-    """uvicorn's HTTP protocol for a worker.
+class Line(Porch):
+    """An HTTP connection of a worker.
 
     Args:
         siblings: The other workers.

@@ -1,0 +1,58 @@
+"""Environments whose answers are as long as one asks for."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from openenv import Action, Context, Environment, Observation, State, ToolEnvironment, create_app, tool
+from openenv.environment import Execution
+
+LEASE_S = 3.0
+
+
+class Ask(Action):
+    text: str = ""
+    size: int = Field(default=0, ge=0, le=2_000_000)
+
+
+class Told(Observation):
+    text: str
+    padding: str = ""
+
+
+class Loud(Environment[Ask, Told, State]):
+    execution: ClassVar[Execution] = "inline"
+
+    def reset(self) -> Told:
+        return Told(text="")
+
+    def step(self, action: Ask) -> Told:
+        return Told(text=action.text, padding="x" * action.size)
+
+
+class LoudOnThreads(Loud):
+    execution: ClassVar[Execution] = "thread"
+
+
+class LoudTools(ToolEnvironment[Action, Observation, State]):
+    def reset(self) -> Observation:
+        return Observation()
+
+    @tool()
+    def say(self, size: int) -> str:
+        """Say much."""
+        return "x" * size
+
+    @tool()
+    def go_on(self, times: int, size: int, context: Context) -> int:
+        """Tell how far it is, again and again."""
+        for number in range(times):
+            context.progress(number, times, "x" * size)
+        return times
+
+
+inline_app = create_app(Loud, env_name="loud", session_lease_s=LEASE_S)
+thread_app = create_app(LoudOnThreads, env_name="loud", session_lease_s=LEASE_S, threads=4)
+tool_app = create_app(LoudTools, env_name="loud", session_lease_s=LEASE_S, threads=4)
