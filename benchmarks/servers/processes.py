@@ -1,0 +1,40 @@
+"""The echo environment inline and from worker processes, and one that spins: what ``benchmarks.processes`` measures."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+from echo_env.environment import EchoEnvironment
+from echo_env.models import EchoAction, EchoObservation
+from openenv import create_app
+from openenv.environment import Execution
+from openenv.runtime.executors import Processes
+
+SPIN = "spin"
+LIMIT = "BENCH_HANG_LIMIT_S"
+"""The variable with the hang limit."""
+
+
+class FarEcho(EchoEnvironment):
+    """Says it from a worker process."""
+
+    execution: ClassVar[Execution] = "process"  # type: ignore[assignment]  # the base says a literal
+
+    def step(self, action: EchoAction) -> EchoObservation:
+        """Say the message back, or never return from one call of C."""
+        if action.message == SPIN:
+            pow(7, 10**10)
+        return super().step(action)
+
+
+def __getattr__(name: str) -> Any:
+    """``near`` and ``far`` are the two applications; a worker that loads this module makes neither."""
+    if name == "near":
+        return create_app(EchoEnvironment, env_name="echo", log=False, metrics=False)
+    if name == "far":
+        limit_s = float(os.environ.get(LIMIT, "30"))
+        return create_app(
+            FarEcho, env_name="echo", log=False, metrics=False, processes=Processes(20, spare=0), hang_limit_s=limit_s
+        )
+    raise AttributeError(name)
