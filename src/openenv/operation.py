@@ -135,6 +135,11 @@ class Connection:
     principal: Principal = ANONYMOUS
     request_id: str | None = None
     """``X-Request-ID``: the id of every operation that brings none itself."""
+    trace: str | None = field(init=False)
+    """``traceparent``: the trace that every operation belongs to."""
+
+    def __post_init__(self) -> None:
+        self.trace = self.headers.get("traceparent")
 
 
 @dataclass(frozen=True, slots=True)

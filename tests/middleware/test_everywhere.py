@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import httpx
 import pytest
@@ -71,3 +72,15 @@ def test_quantiles_come_from_buckets() -> None:
     assert durations.number == 100
     durations.observe(1e9)
     assert durations.quantile(1.0) > 1000
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 256])
+def test_many_durations_at_once_are_counted_as_one_by_one(number: int) -> None:
+    chance = Random(number)
+    seen = [chance.choice([1e-9, 1e-6, 1e-6 * 1.15, 1e9, 10 ** chance.uniform(-7, 4)]) for _ in range(number)]
+    one_by_one, at_once = Histogram(), Histogram()
+    for seconds in seen:
+        one_by_one.observe(seconds)
+    at_once.observe_all(seen)
+    assert at_once.counts == one_by_one.counts
+    assert at_once.total == pytest.approx(one_by_one.total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from openenv.errors import ValidationFailed
@@ -32,6 +33,7 @@ class Conversation:
         self.session = session
         self.connection = connection
         self.context = context
+        self.encode: Callable[[Frame, Result], bytes] = core.socket_codec.encode
 
     def understand(self, text: str | None) -> tuple[Frame, Result | None]:
         """The frame's operation, and its result when there is nothing to run."""
@@ -42,10 +44,6 @@ class Conversation:
             operation.session = self.session.id
             return frame, None
         return frame, own_session_method(frame.call, self.session)
-
-    def encode(self, frame: Frame, result: Result) -> bytes:
-        """The answer."""
-        return self.core.socket_codec.encode(frame, result)
 
     @staticmethod
     def is_farewell(frame: Frame) -> bool:
@@ -100,10 +98,10 @@ class DoorConversation(Conversation):
         if self.farewell:
             return
         frame, result = self.understand(text)
-        if self.is_farewell(frame):
-            self.leave()
-            return
         if result is None:
+            if self.is_farewell(frame):
+                self.leave()
+                return
             self.answering = True
             self._frame = frame
             result = self.core.pipeline.submit(frame.operation, self._late)

@@ -99,7 +99,7 @@ class ServerCore:
         operation.size = size
         if operation.id is None:
             operation.id = connection.request_id
-        operation.trace = connection.headers.get("traceparent")
+        operation.trace = connection.trace
         return operation
 
     async def refuse(self, error: OpenEnvError, connection: Connection, context: RequestContext) -> NoReturn:
