@@ -15,7 +15,7 @@ __all__ = ["RECORDS", "gates", "measure", "tables"]
 
 RECORDS = (Round,)
 _AT_ONCE = 16
-_SHARE = 0.8
+_SHARE = 0.6
 
 
 def measure(run: Run) -> Iterator[Round]:

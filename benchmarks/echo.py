@@ -61,15 +61,15 @@ class Kind(NamedTuple):
 
 
 def kinds() -> list[Kind]:
-    """Every row. The slow dialects, where no claim hangs on more, are measured at 64 sessions alone unless all is."""
+    """Every row, with the numbers of sessions that are measured when not all are: where no claim hangs on more, few."""
     rows = [Kind(FLOOR, NOT_APPLICABLE, "floor", "echo")]
     for chain in (NONE, DEFAULT):
         echo, tools = f"ours echo {chain}", f"ours tools {chain}"
         rows += [
             Kind(OPENENV, chain, echo, "openenv"),
             Kind(THREADS, chain, f"ours threads {chain}", "openenv", (64,), 0.6),
-            Kind(V2, chain, echo, "v2"),
-            Kind(V2_BATCH, chain, echo, "v2-batch", connections=1),
+            Kind(V2, chain, echo, "v2", (1, 64, 256)),
+            Kind(V2_BATCH, chain, echo, "v2-batch", (16, 64, 256, 1000), connections=1),
             Kind(V2_BATCH_4, chain, echo, "v2-batch", (256,), connections=4),
             Kind(HTTP, chain, echo, "http", (64,), 0.6),
             Kind(JSON_RPC, chain, tools, "json-rpc", (64,), 0.6),

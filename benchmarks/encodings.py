@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,13 @@ from benchmarks.tables import Table, figure
 __all__ = ["RECORDS", "Encoded", "gates", "measure", "tables"]
 
 _SESSIONS = 16
-_SHARE = 0.4
-_OBSERVATIONS = {"echo": "a text", "images": "an image, 84 × 84 × 3 bytes", "arrays": "1,000 floats"}
+_SHARE = 0.3
+_OBSERVATIONS = {
+    "echo": "a text",
+    "images": "an image, 84 × 84 × 3 bytes",
+    "floats": "a list of 1,000 floats",
+    "arrays": "an array of 1,000 floats",
+}
 _DECODED = 200
 
 
@@ -42,7 +46,7 @@ class Encoded:
     server_us: float
     """Server CPU time for each step, in microseconds."""
     client_us: float
-    """CPU time of a client to read one answer into Python values: of an image in JSON from base64 to bytes."""
+    """CPU time of a client to read one answer into Python values: of an image or an array in JSON from base64 to bytes."""
 
 
 RECORDS = (Encoded,)
@@ -113,9 +117,14 @@ def _reading(payload: bytes, name: str, encoding: Encoding) -> float:
 
 
 def _reader(name: str, encoding: Encoding) -> Callable[[bytes], Any]:
-    if name == "images" and isinstance(encoding, Json):
-        return lambda payload: base64.urlsafe_b64decode(json.loads(payload)["ok"]["observation"]["image"])
-    return encoding.load
+    def seen(payload: bytes) -> Any:
+        return encoding.load(payload)["ok"]["observation"]
+
+    if isinstance(encoding, Json) and name == "images":
+        return lambda payload: base64.urlsafe_b64decode(seen(payload)["image"])
+    if isinstance(encoding, Json) and name == "arrays":
+        return lambda payload: base64.urlsafe_b64decode(seen(payload)["values"]["data"])
+    return seen
 
 
 def tables(records: Sequence[Encoded]) -> list[Table]:

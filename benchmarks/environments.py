@@ -15,7 +15,7 @@ __all__ = ["RECORDS", "SESSIONS", "gates", "measure", "tables"]
 
 RECORDS = (Round,)
 SESSIONS = 64
-_SHARE = 0.8
+_SHARE = 0.6
 OURS = {
     "echo": "sync, inline",
     "threads": "sync, thread pool",

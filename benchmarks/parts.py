@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import calendar, connects, echo, encodings, environments, forks, imports, sessions
+from benchmarks import calendar, connects, echo, encodings, environments, forks, imports, isolation, sessions, workers
 from benchmarks.part import Part
 
 __all__ = ["PARTS"]
@@ -14,6 +14,8 @@ PARTS: dict[str, Part] = {
     "sessions": sessions,
     "forks": forks,
     "encodings": encodings,
+    "processes": isolation,
+    "workers": workers,
     "calendar": calendar,
     "imports": imports,
 }

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from benchmarks.gates import Gate, at_most
 from benchmarks.load import Order
 from benchmarks.load.process import LoadFailed
 from benchmarks.part import Run
-from benchmarks.servers import start
+from benchmarks.servers.fleet import started, wanted
 from benchmarks.servers.start import DEFAULT, NONE, NOT_APPLICABLE, Target
 from benchmarks.spread import median
 from benchmarks.tables import Table, figure
-from tests.support.processes import Servers
 
 __all__ = ["IDLE", "RECORDS", "STEPPING", "Held", "gates", "measure", "tables"]
 
@@ -37,13 +36,13 @@ class Held:
     number: int
     what: str
     """``idle`` or ``stepping``."""
-    done: int
+    done: int = 0
     """Right answers: of idle sessions one step each at the end."""
-    kb_each: float
+    kb_each: float = 0.0
     """How much the server's resident memory grew for each idle session, in KB of 1024 bytes."""
-    threads_each: float
-    per_s: float
-    p99_ms: float
+    threads_each: float = 0.0
+    per_s: float = 0.0
+    p99_ms: float = 0.0
     error: str = ""
 
 
@@ -53,46 +52,40 @@ RECORDS = (Held,)
 def measure(run: Run) -> Iterator[Held]:
     """Yield one record for each server that held sessions: a fresh process every time."""
     for chain in (NONE, DEFAULT):
-
-        def ours(servers: Servers, chain: str = chain) -> Target:
-            return start.ours(servers, "echo", chain)
-
-        yield _held(run, ours, Held(SOCKETS, chain, IDLE, 0, "idle", 0, 0, 0, 0, 0), "openenv", 0)
-        yield _held(run, ours, Held(CONNECTIONS, chain, IDLE, 0, "idle", 0, 0, 0, 0, 0), "v2-batch", 4)
-        yield _held(run, ours, Held(SOCKETS, chain, STEPPING, 0, "stepping", 0, 0, 0, 0, 0), "openenv", 0)
+        for row, sessions, what in ((SOCKETS, IDLE, "idle"), (CONNECTIONS, IDLE, "idle"), (SOCKETS, STEPPING, "stepping")):
+            yield from _held(run, 0, sessions, what, {f"ours echo {chain}": (row, chain)})
+    beside = {f"ours echo {chain}": (SOCKETS, chain) for chain in (NONE, DEFAULT)}
+    beside["reference echo"] = (REFERENCE, NOT_APPLICABLE)
     for number in range(run.rounds):
-        for chain in (NONE, DEFAULT):
-
-            def beside(servers: Servers, chain: str = chain) -> Target:
-                return start.ours(servers, "echo", chain)
-
-            yield _held(run, beside, Held(SOCKETS, chain, BESIDE, number, "idle", 0, 0, 0, 0, 0), "openenv", 0)
-        theirs = Held(REFERENCE, NOT_APPLICABLE, BESIDE, number, "idle", 0, 0, 0, 0, 0)
-        yield _held(run, lambda servers: start.reference(servers, "echo"), theirs, "openenv", 0)
+        yield from _held(run, number, BESIDE, "idle", beside)
 
 
-def _held(run: Run, begin: Callable[[Servers], Target], asked: Held, dialect: str, connections: int) -> Held:
-    run.progress(f"sessions: {asked.sessions:,} {asked.what}, {asked.row}, {asked.chain}")
+def _held(run: Run, number: int, sessions: int, what: str, rows: Mapping[str, tuple[str, str]]) -> Iterator[Held]:
+    """Start these servers, and fill one after the other."""
+    run.progress(f"sessions: {sessions:,} {what}")
     with run.servers() as servers:
-        target = begin(servers)
-        kind = "hold" if asked.what == "idle" else "steps"
-        url, pids, token = target.server.url, target.pids, target.token
-        warm = Order(url, dialect, _WARM, 0.2, pids, min(connections, _WARM), token)
-        order = Order(url, dialect, asked.sessions, run.seconds, pids, connections, token, kind=kind)
-        try:
-            run.load.carry_out(warm)
-            seen = run.load.carry_out(order)
-        except LoadFailed as failure:
-            return Held(**{**vars(asked), "error": str(failure)})
-    return Held(
-        **{
-            **vars(asked),
-            "done": seen.done,
-            "kb_each": round(seen.grown_kb / asked.sessions, 2),
-            "threads_each": round(seen.threads / asked.sessions, 4),
-            "per_s": round(seen.done / seen.seconds, 1),
-            "p99_ms": round(seen.p99_ms, 3),
-        }
+        targets = started(servers, wanted(*rows))
+        for name, (row, chain) in rows.items():
+            run.progress(f"sessions: {sessions:,} {what}, {row}, {chain}")
+            yield _filled(run, targets[name], Held(row, chain, sessions, number, what))
+
+
+def _filled(run: Run, target: Target, asked: Held) -> Held:
+    dialect, connections = ("v2-batch", 4) if asked.row == CONNECTIONS else ("openenv", 0)
+    url, pids, token = target.server.url, target.pids, target.token
+    kind = "hold" if asked.what == "idle" else "steps"
+    try:
+        run.load.carry_out(Order(url, dialect, _WARM, 0.2, pids, connections, token))
+        seen = run.load.carry_out(Order(url, dialect, asked.sessions, run.seconds, pids, connections, token, kind=kind))
+    except LoadFailed as failure:
+        return replace(asked, error=str(failure))
+    return replace(
+        asked,
+        done=seen.done,
+        kb_each=round(seen.grown_kb / asked.sessions, 2),
+        threads_each=round(seen.threads / asked.sessions, 4),
+        per_s=round(seen.done / seen.seconds, 1),
+        p99_ms=round(seen.p99_ms, 3),
     )
 
 

@@ -25,6 +25,8 @@ from benchmarks.load.dialects import DIALECTS
 from benchmarks.load.process import LoadFailed, loading
 from benchmarks.load.run import carry_out
 from benchmarks.load.wire import WrongAnswer, answer_frame, frame, take_frame, take_message, take_reply
+from benchmarks.parts import PARTS
+from benchmarks.processes import Burden, Overhead
 from benchmarks.results import Results
 from benchmarks.rounds import Round, Rounds, Setting, measure_rounds
 from benchmarks.servers.fleet import Fleet, wanted
@@ -292,6 +294,7 @@ def some_results() -> Results:
 
 def test_results_are_kept_as_json_and_read_again(tmp_path: Path) -> None:
     results = some_results()
+    results.records["processes"] = [Overhead(0, 20.0, 250.0), Burden(0, 3.0, 2.0, 0.4)]
     results.write(tmp_path / "results" / "latest.json")
     again = Results.read(tmp_path / "results" / "latest.json")
     assert again.records == {name: found for name, found in results.records.items() if found}
@@ -309,6 +312,15 @@ def test_the_page_has_the_figures_between_its_markers() -> None:
     assert text.endswith(page.PAGE.read_text()[-200:])
     with pytest.raises(ValueError, match="needs the lines"):
         page.rewritten("# Performance", results)
+
+
+def test_the_page_the_plot_and_the_results_in_the_repository_agree() -> None:
+    results = Results.read(page.RESULTS)
+    assert page.rewritten(page.PAGE.read_text(), results) == page.PAGE.read_text(), "run python -m benchmarks.page"
+    assert chart(results.records["echo"]) == page.PLOT.read_text(), "run python -m benchmarks.page"
+    assert set(results.records) == set(PARTS)
+    assert {one.sessions for one in results.records["echo"]} == set(echo.COUNTS)
+    assert results.rounds >= 5
 
 
 def test_the_plot_is_well_formed_and_has_every_figure() -> None:

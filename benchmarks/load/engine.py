@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from benchmarks.load.talk import Talk
-from benchmarks.load.wire import Reader, Script, WrongAnswer
+from benchmarks.load.wire import PING, PONG, Reader, Script, WrongAnswer, frame, take_frame
 
-__all__ = ["Connects", "Line", "Steps", "connect", "converse"]
+__all__ = ["Connects", "Line", "Steps", "Tended", "connect", "converse"]
 
 _PATIENCE_S = 60.0
 _READ_AT_ONCE = 1 << 16
@@ -41,9 +41,47 @@ def converse(opened: socket.socket, script: Script) -> None:
                 if not got:
                     raise WrongAnswer("the server closed the connection", bytes(buffer))
                 buffer += got
+                _answer_pings(opened, buffer)
             data, reader = script.send(answer)
     except StopIteration:
         return
+
+
+def _answer_pings(opened: socket.socket, buffer: bytearray) -> None:
+    """Answer the pings at the beginning of what came, and leave the rest. No HTTP response begins like one."""
+    while buffer and buffer[0] == 0x80 | PING and (found := take_frame(buffer)) is not None:
+        opened.sendall(frame(found[1], PONG))
+
+
+class Tended:
+    """Connections that are left alone, while others are opened, for so long that servers ask whether they are still there."""
+
+    _EVERY = 100
+
+    def __init__(self) -> None:
+        self._lines: dict[int, Line] = {}
+        self._epoll = select.epoll()
+
+    def add(self, line: Line) -> None:
+        """Tend to this one too; now and then also to all the others."""
+        self._lines[line.socket.fileno()] = line
+        self._epoll.register(line.socket.fileno(), select.EPOLLIN)
+        if len(self._lines) % self._EVERY == 0:
+            self.tend()
+
+    def tend(self) -> None:
+        """Answer the pings that have come."""
+        for fd, _ in self._epoll.poll(0):
+            line = self._lines[fd]
+            data = line.socket.recv(_READ_AT_ONCE)
+            if not data:
+                raise WrongAnswer("the server closed a connection", line.rest)
+            line.rest, reply = line.talk.more(line.rest + data)
+            line.socket.sendall(reply)
+
+    def close(self) -> None:
+        """They are on their own again."""
+        self._epoll.close()
 
 
 class Line:

@@ -10,14 +10,14 @@ from itertools import pairwise
 from socket import SHUT_WR
 
 from benchmarks.load.dialects import DIALECTS
-from benchmarks.load.engine import Connects, Line, Steps, connect, converse
+from benchmarks.load.engine import Connects, Line, Steps, Tended, connect, converse
 from benchmarks.load.order import Measurement, Order
 from benchmarks.load.processor import Usage, resident_kb, threads, usage
 from benchmarks.load.talk import Talk
 
 __all__ = ["carry_out"]
 
-_LONGEST_WARM_UP_S = 0.4
+_LONGEST_WARM_UP_S = 0.2
 _LONGEST_WINDOW_S = 10.0
 """A window goes on for that long beyond its time while there are fewer answers than connections."""
 _SETTLE_S = 0.5
@@ -37,15 +37,17 @@ def _talks(order: Order) -> list[Talk]:
 
 @contextmanager
 def _opened(order: Order) -> Iterator[list[Line]]:
-    """Connections with their sessions. They are closed politely, and the server has hung up when this ends: what it still has
-    to do must not fall into the next measurement. After a failure they are only closed.
+    """Connections with their sessions, which have stepped once. They are closed politely, and the server has hung up when this
+    ends: what it still has to do must not fall into the next measurement. After a failure they are only closed.
     """
-    with ExitStack() as sockets:
+    with ExitStack() as sockets, closing(Tended()) as tended:
         lines = []
         for talk in _talks(order):
             line = Line(sockets.enter_context(connect(order.url)), talk)
             lines.append(line)
             converse(line.socket, talk.opening())
+            converse(line.socket, talk.learning())
+            tended.add(line)
         yield lines
         for line in lines:
             converse(line.socket, line.talk.closing())
@@ -58,8 +60,6 @@ def _opened(order: Order) -> Iterator[list[Line]]:
 
 def _steps(order: Order) -> Measurement:
     with _opened(order) as lines:
-        for line in lines:
-            converse(line.socket, line.talk.learning())
         steps = Steps(lines)
         steps.begin()
         steps.play(min(_LONGEST_WARM_UP_S, order.seconds / 4), counting=False)
@@ -86,13 +86,11 @@ def _connects(order: Order) -> Measurement:
 
 
 def _hold(order: Order) -> Measurement:
-    """Open sessions, let them be, look at the server's memory, and see that each still answers a step."""
+    """Open sessions, step each once, let them be, look at the server's memory, and see that each still answers."""
     kb, count = resident_kb(order.server_pids), threads(order.server_pids)
     with _opened(order) as lines:
         time.sleep(_SETTLE_S)
         grown, more = resident_kb(order.server_pids) - kb, threads(order.server_pids) - count
-        for line in lines:
-            converse(line.socket, line.talk.learning())
         steps = Steps(lines)
         window = _window(order, steps.step_each)
         size = lines[0].talk.answer_bytes

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
+import numpy as np
 from fastapi import FastAPI
-from pydantic import ConfigDict
 
 from echo_env.environment import EchoEnvironment
 from echo_env.models import EchoAction, EchoObservation
 from openenv import AsyncEnvironment, Environment, Observation, State, ToolEnvironment, create_app, tool
+from openenv.arrays import Array, ndarray
+from openenv.types import Binary
 
 __all__ = ["ENVIRONMENTS"]
 
@@ -75,20 +77,27 @@ class Tools(ToolEnvironment[Any, Any, State]):
 class Seen(Observation):
     """What the echo says, with something to look at."""
 
-    model_config = ConfigDict(ser_json_bytes="base64")
     echoed: str
-    image: bytes
+    image: Binary
 
 
 class Felt(Observation):
-    """What the echo says, with an array."""
+    """What the echo says, with many numbers."""
 
     echoed: str
     values: list[float]
 
 
+class Packed(Observation):
+    """The same numbers in an array."""
+
+    echoed: str
+    values: Annotated[ndarray, Array("float64", (1000,))]
+
+
 _IMAGE = bytes(range(256)) * (84 * 84 * 3 // 256) + bytes(84 * 84 * 3 % 256)
 _VALUES = [place / 7 for place in range(1000)]
+_ARRAY = np.array(_VALUES)
 
 
 class Images(Environment[EchoAction, Seen, State]):
@@ -105,7 +114,7 @@ class Images(Environment[EchoAction, Seen, State]):
         return Seen(echoed=action.message, image=_IMAGE)
 
 
-class Arrays(Environment[EchoAction, Felt, State]):
+class Floats(Environment[EchoAction, Felt, State]):
     """The echo with a thousand floats."""
 
     execution = "inline"
@@ -119,6 +128,20 @@ class Arrays(Environment[EchoAction, Felt, State]):
         return Felt(echoed=action.message, values=_VALUES)
 
 
+class Arrays(Environment[EchoAction, Packed, State]):
+    """The echo with an array of a thousand floats."""
+
+    execution = "inline"
+
+    def reset(self, *, seed: int | None = None) -> Packed:
+        """Begin with silence."""
+        return Packed(echoed="", values=_ARRAY)
+
+    def step(self, action: EchoAction) -> Packed:
+        """Say it back."""
+        return Packed(echoed=action.message, values=_ARRAY)
+
+
 ENVIRONMENTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "echo": (EchoEnvironment, {}),
     "threads": (OnThreads, {}),
@@ -127,6 +150,7 @@ ENVIRONMENTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "blocking_64": (Blocking, {"threads": _MANY}),
     "tools": (Tools, {}),
     "images": (Images, {}),
+    "floats": (Floats, {}),
     "arrays": (Arrays, {}),
 }
 """By name, with what `create_app` is told beside."""

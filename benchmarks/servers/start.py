@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import dataclass
+from tempfile import NamedTemporaryFile
 
 from tests.support.processes import ROOT, Server, Servers
 
@@ -63,10 +64,10 @@ def calendar(servers: Servers, chain: str) -> Target:
 
 
 def _chain(servers: Servers) -> list[str]:
-    tokens = servers.folder / "tokens.json"
-    if not tokens.exists():
-        tokens.write_text(json.dumps({_TOKEN: {"id": "load", "scopes": _SCOPES}}))
-    return ["--tokens", str(tokens), "--rate", "1e9"]
+    # A file for each: servers are started at the same time.
+    with NamedTemporaryFile("w", suffix=".json", dir=servers.folder, delete=False) as tokens:
+        json.dump({_TOKEN: {"id": "load", "scopes": _SCOPES}}, tokens)
+    return ["--tokens", tokens.name, "--rate", "1e9"]
 
 
 def floor(servers: Servers) -> Target:
