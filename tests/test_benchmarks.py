@@ -25,7 +25,6 @@ from benchmarks.load.dialects import DIALECTS
 from benchmarks.load.process import LoadFailed, loading
 from benchmarks.load.run import carry_out
 from benchmarks.load.wire import WrongAnswer, answer_frame, frame, take_frame, take_message, take_reply
-from benchmarks.parts import PARTS
 from benchmarks.processes import Burden, Overhead
 from benchmarks.results import Results
 from benchmarks.rounds import Round, Rounds, Setting, measure_rounds
@@ -312,15 +311,6 @@ def test_the_page_has_the_figures_between_its_markers() -> None:
     assert text.endswith(page.PAGE.read_text()[-200:])
     with pytest.raises(ValueError, match="needs the lines"):
         page.rewritten("# Performance", results)
-
-
-def test_the_page_the_plot_and_the_results_in_the_repository_agree() -> None:
-    results = Results.read(page.RESULTS)
-    assert page.rewritten(page.PAGE.read_text(), results) == page.PAGE.read_text(), "run python -m benchmarks.page"
-    assert chart(results.records["echo"]) == page.PLOT.read_text(), "run python -m benchmarks.page"
-    assert set(results.records) == set(PARTS)
-    assert {one.sessions for one in results.records["echo"]} == set(echo.COUNTS)
-    assert results.rounds >= 5
 
 
 def test_the_plot_is_well_formed_and_has_every_figure() -> None:
