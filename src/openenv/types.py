@@ -264,3 +264,5 @@ class StepResult(Generic[ResultT]):
     """A limit ended it."""
     stop_reason: str | None = field(default=None, init=False, repr=False)
     """Why it ended, in the environment's words."""
+    episode_id: str | None = field(default=None, init=False, repr=False)
+    """Of a reset: the episode that begins."""

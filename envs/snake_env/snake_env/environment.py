@@ -13,7 +13,7 @@ from openenv.types import EnvironmentMetadata
 from snake_env import database, render, snapshots
 from snake_env.chance import SEEDS, Chance, checked_seed
 from snake_env.game import DEADLY, LONGEST_HUNGER, SIDES, Game
-from snake_env.models import SnakeAction, SnakeObservation, SnakeState
+from snake_env.models import CellPixels, SnakeAction, SnakeObservation, SnakeState
 
 FOOD_REWARD: Final = 1.0
 DEATH_REWARD: Final = -1.0
@@ -44,6 +44,7 @@ class SnakeEnvironment(Environment[SnakeAction, SnakeObservation, SnakeState]):
         width: Side = 10,
         height: Side = 10,
         starvation_limit: Annotated[int, Field(ge=1, le=LONGEST_HUNGER)] | None = None,
+        picture: CellPixels | None = None,
     ) -> SnakeObservation:
         """Begin with three cells in the middle of the board.
 
@@ -53,10 +54,11 @@ class SnakeEnvironment(Environment[SnakeAction, SnakeObservation, SnakeState]):
             width: Columns of the board.
             height: Rows of the board.
             starvation_limit: Moves without food at which the episode is cut off; two for each cell where it is not given.
+            picture: Asks for a picture of the board as it is now, with so many pixels for each cell's side.
         """
         chance = self.game.chance if seed is None else Chance(seed)
         self.game = Game.begin(width, height, starvation_limit, chance)
-        return self._observed(None)
+        return self._observed(None, picture)
 
     def step(self, action: SnakeAction) -> SnakeObservation:
         """Move one cell. Raises `EpisodeOver` once the episode has ended."""
@@ -70,7 +72,7 @@ class SnakeEnvironment(Environment[SnakeAction, SnakeObservation, SnakeState]):
             reward += DEATH_REWARD
         elif game.stop == "filled":
             reward += FILLED_BONUS
-        return self._observed(reward)
+        return self._observed(reward, action.picture)
 
     @property
     def state(self) -> SnakeState:
@@ -110,7 +112,7 @@ class SnakeEnvironment(Environment[SnakeAction, SnakeObservation, SnakeState]):
         """The board as a PNG file, with ``cell`` × ``cell`` pixels for each cell."""
         return render.png(self._grid(), cell)
 
-    def _observed(self, reward: float | None) -> SnakeObservation:
+    def _observed(self, reward: float | None, picture: int | None = None) -> SnakeObservation:
         game = self.game
         cells = [divmod(cell, game.width) for cell in game.body]
         grid = self._grid()
@@ -126,6 +128,7 @@ class SnakeEnvironment(Environment[SnakeAction, SnakeObservation, SnakeState]):
             steps=game.steps,
             hunger=game.hunger,
             starvation_limit=game.starvation_limit,
+            picture=None if picture is None else render.png(grid, picture),
             reward=reward,
             terminated=game.stop is not None and game.stop != "starved",
             truncated=game.stop == "starved",

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from openenv import Action, Observation, State
+from openenv.types import Binary
 from snake_env.game import DIRECTIONS, Direction, StopReason
 
 Cell = tuple[int, int]
+CellPixels = Annotated[int, Field(ge=1, le=64)]
 
 
 def _named(value: Any) -> Any:
@@ -19,12 +21,17 @@ def _named(value: Any) -> Any:
     return value
 
 
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
 class SnakeAction(Action):
     """Move one cell. The numbers 0 to 3 stand for up, down, left and right."""
 
     direction: Annotated[
         Direction, BeforeValidator(_named, json_schema_input_type=Direction | Literal[0, 1, 2, 3])
     ] = Field(description="up, down, left or right; or 0, 1, 2, 3 in this order")
+    picture: CellPixels | None = Field(default=None, description="Asks for a picture, with so many pixels for each cell's side")
 
 
 class SnakeObservation(Observation):
@@ -41,6 +48,9 @@ class SnakeObservation(Observation):
     steps: int = Field(ge=0, description="Moves of this episode")
     hunger: int = Field(ge=0, description="Moves since the last food")
     starvation_limit: int = Field(ge=1, description="The hunger at which the episode is cut off")
+    picture: Binary | None = Field(
+        default=None, exclude_if=_is_none, description="The board as a PNG file, where the action or the reset asked for it"
+    )
 
 
 class SnakeState(State):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from openenv.client import EnvClient, HttpSession, ToolClient
+from openenv.client import Connection, EnvClient, HttpSession, ToolClient, VectorEnvClient
 from openenv.errors import OpenEnvError, ServerError
 from openenv.evaluation.suite import load_suite
 from openenv.scenario import Scenario
@@ -79,6 +80,53 @@ def test_openenvs_dialect(server: Server) -> None:
     ]
     assert told == locally(7, 60)
     assert (state.step_count, state.score, state.width, state.stop_reason) == (60, state.length - 3, 10, None)
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_protocol_v2(server: Server, encoding: Any) -> None:
+    with Connection(server.url, encoding=encoding) as connection:
+        session, other = connection.open(2)
+        results = [session.reset(seed=7)]
+        for _ in range(60):
+            direction = decide(SnakeObservation.model_validate(results[-1].observation))
+            results.append(session.step({"direction": direction}))
+        told = [{"observation": one.observation, "reward": one.reward, "done": one.done} for one in results]
+        assert told == locally(7, 60)
+        other.reset(seed=7)
+        ending = [other.step({"direction": "right"}) for _ in range(5)][-1]
+        assert (ending.terminated, ending.truncated, ending.stop_reason) == (True, False, "wall")
+        with pytest.raises(ServerError) as refused:
+            other.step({"direction": "right"})
+        assert refused.value.code == "EPISODE_OVER"
+
+
+def test_the_vector_client_plays_the_games_of_its_seeds(server: Server) -> None:
+    with VectorEnvClient(server.url, 8, client=SnakeEnv) as vector:
+        games = [[result] for result in vector.reset(seed=20)]
+        for _ in range(40):
+            results = vector.step([SnakeAction(direction=decide(game[-1].observation)) for game in games])
+            for game, result in zip(games, results, strict=True):
+                game.append(result)
+    for seed, game in enumerate(games, start=20):
+        seen = [one.observation.model_dump(mode="json", exclude={"reward", "done"}) for one in game]
+        assert seen == [told["observation"] for told in locally(seed, 40)]
+
+
+@pytest.mark.parametrize("protocol", ["openenv", "v2"])
+def test_a_picture_comes_with_the_observation_where_one_is_asked_for(server: Server, protocol: Any) -> None:
+    world = SnakeEnvironment()
+    world.reset(seed=7)
+    with SnakeEnv(server.url, protocol=protocol) as client:
+        assert client.reset(seed=7, picture=4).observation.picture == world.render_png(4)
+        world.step(SnakeAction(direction="up"))
+        seen = client.step(SnakeAction(direction="up", picture=9)).observation
+        assert seen.picture == world.render_png(9)
+        assert client.step(SnakeAction(direction="up")).observation.picture is None
+        with pytest.raises(ServerError, match=r"(?i)invalid"):
+            client.step(SnakeAction.model_construct(direction="up", picture=65))
+    answer = httpx.post(f"{server.url}/reset", json={"seed": 7, "picture": 4}).json()["observation"]
+    assert base64.urlsafe_b64decode(answer["picture"])[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "picture" not in httpx.post(f"{server.url}/reset", json={"seed": 7}).json()["observation"]
 
 
 def test_the_simple_dialect(server: Server) -> None:

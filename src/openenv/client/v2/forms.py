@@ -40,7 +40,7 @@ class Forms:
 
 
 def with_ending(result: StepResult[Any], data: Mapping[str, Any]) -> StepResult[Any]:
-    """The result, knowing how its episode ended. What else a hook may have returned stays as it is."""
+    """The result, knowing which episode it begins or how it ended. What else a hook may have returned stays as it is."""
     if isinstance(result, StepResult):
         if data.get("done"):
             result.terminated = bool(data.get("terminated", False))
@@ -49,4 +49,7 @@ def with_ending(result: StepResult[Any], data: Mapping[str, Any]) -> StepResult[
             result.stop_reason = reason if isinstance(reason, str) else None
         else:
             result.terminated = result.truncated = False
+        episode = data.get("episode_id")
+        if isinstance(episode, str):
+            result.episode_id = episode
     return result

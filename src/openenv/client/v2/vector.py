@@ -257,6 +257,7 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
 def _ended_result(last: StepResult[Any], begun: StepResult[Any]) -> EndedStepResult[Any]:
     result = EndedStepResult(begun.observation, last.reward, last.done, begun.metadata, final=last)
     result.terminated, result.truncated, result.stop_reason = last.terminated, last.truncated, last.stop_reason
+    result.episode_id = begun.episode_id
     return result
 
 
