@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from openenv.client.v2.pending import Pending
-from openenv.client.v2.wire import error_of
+from openenv.client.v2.wire import error_of, session_lost
 from openenv.errors import SessionLost
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def discard(channel: Channel, pending: Pending, value: Any) -> None:
 def _refused(channel: Channel, pending: Pending, body: Any) -> None:
     error = error_of(body if isinstance(body, dict) else {"message": "the server sent neither ok nor error"})
     if isinstance(error, SessionLost) and len(pending.seats) == 1 and pending.message["op"] != "attach":
-        channel.lose(pending.seats[0], str(error).removeprefix("The session is lost: "))
+        seat = pending.seats[0]
+        channel.part(seat, str(error).removeprefix("The session is lost: "))
+        error = session_lost(seat.lost or "")  # why it was lost in the first place
     pending.fail(error)
 
 

@@ -77,7 +77,7 @@ class _Asked:
                 body = answer.get("error")
                 outcome = error_of(body if isinstance(body, dict) else {})
                 if isinstance(outcome, SessionLost):
-                    session._channel.lose(session._seat, str(outcome).removeprefix("The session is lost: "))
+                    session._channel.part(session._seat, str(outcome).removeprefix("The session is lost: "))
         except OpenEnvError as error:
             outcome = error
         self.outcomes[place] = outcome

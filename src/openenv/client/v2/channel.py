@@ -363,12 +363,16 @@ class Channel:
             seat = self.seats[session_id] = Seat(session_id, int(self.limits.per_session), owned=owned)
         return seat
 
-    def lose(self, seat: Seat, reason: str) -> None:
-        """A session is gone: whoever waits for it is told why."""
+    def part(self, seat: Seat, reason: str) -> None:
+        """A session is another's now, or has ended: nothing more is asked of it. What was asked before is still answered."""
         seat.lost = seat.lost or reason
         if self.seats.get(seat.id) is seat:
             del self.seats[seat.id]
         self.events.end(seat.id)
+
+    def lose(self, seat: Seat, reason: str) -> None:
+        """A session is gone: whoever waits for it is told why."""
+        self.part(seat, reason)
         for pending in [one for one in self.pending.values() if one.seats == (seat,)]:
             self.finish(pending)
             pending.fail(session_lost(reason))

@@ -121,15 +121,20 @@ class EventHub:
             if name not in by_session.setdefault(session, []):
                 by_session[session].append(name)
         for session, names in by_session.items():
-            self._channel.tell("subscribe", {"events": names}, session=session, link=link)
+            self._channel.tell("subscribe", {"events": self._asked(names, session)}, session=session, link=link)
+
+    def _asked(self, names: list[str], session: str | None) -> list[str]:
+        """The names to send: whoever watches a session of somebody else's is to hear of its end too."""
+        watched = session is not None and "step" in names and session not in self._channel.seats
+        return sorted({*names, "session_ended"} if watched else names)
 
     async def open(self, stream: EventStream, session: str | None) -> None:
         """Begin to hear. Raises what the server refuses with."""
         await self._channel.ready()
         self._streams.add(stream)
-        names = sorted(name for name, _ in stream.wanted)
+        names = [name for name, _ in stream.wanted]
         try:
-            await self._channel.request("subscribe", {"events": names}, session=session)
+            await self._channel.request("subscribe", {"events": self._asked(names, session)}, session=session)
         except BaseException:
             self._streams.discard(stream)
             raise
@@ -158,12 +163,13 @@ class EventHub:
     def _gone(self, event: Event) -> None:
         seat = self._channel.seats.get(event.session or "")
         if seat is None:
+            self.end(event.session)  # one that was only watched
             return
         reason = event.data.get("reason") if isinstance(event.data, dict) else None
         if event.name == "session_taken":
-            self._channel.lose(seat, "another connection has taken it")
+            self._channel.part(seat, "another connection has taken it")
         else:
-            self._channel.lose(seat, reason if isinstance(reason, str) else "it has ended")
+            self._channel.part(seat, reason if isinstance(reason, str) else "it has ended")
 
     def end(self, session: str | None = None) -> None:
         """End the streams about one session, or all."""

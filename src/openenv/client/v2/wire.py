@@ -49,7 +49,7 @@ class JsonEncoding:
 
     def pack(self, image: bytes) -> Any:
         """Bytes as they go into a message."""
-        return base64.b64encode(image).decode()
+        return base64.urlsafe_b64encode(image).decode()
 
     def unpack(self, value: Any) -> bytes:
         """Bytes as they come in a message. Raises ``ValueError`` where they are none."""
@@ -85,7 +85,7 @@ class MessagePackEncoding:
 
     def decode(self, frame: bytes) -> Any:
         """What a frame says. Raises ``ValueError`` where it is no MessagePack."""
-        return self._unpackb(frame)
+        return self._unpackb(frame, timestamp=3)  # as datetime
 
     def pack(self, image: bytes) -> Any:
         """Bytes as they go into a message."""
