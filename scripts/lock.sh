@@ -30,6 +30,6 @@ done
 demo=()
 [ ! -e envs/calendar_env/pyproject.toml ] || demo+=(envs/calendar_env/pyproject.toml)
 
-compile requirements/dev.txt pyproject.toml ${environments[@]+"${environments[@]}"} "${ours[@]}" --group dev --group bench --group build
+compile requirements/dev.txt pyproject.toml ${environments[@]+"${environments[@]}"} "${ours[@]}" --group dev --group build
 compile requirements/demo.txt pyproject.toml ${demo[@]+"${demo[@]}"} "${ours[@]}" --group build --constraint requirements/dev.txt
 compile requirements/reference.txt requirements/reference.in
