@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -35,35 +36,53 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Measure what the command line asks for, print it, and keep it as JSON and, with the echo, as a plot."""
+def main() -> int:
+    """Measure what the command line asks for, print it, and keep it as JSON and, with the echo, as a plot.
+
+    A part that fails does not end the others; then the exit code is 1.
+    """
     options = arguments()
-    seconds = options.seconds or _SECONDS[options.full]
     began = time.monotonic()
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    results = Results(when, machine.describe(), options.rounds, seconds, options.full)
-    spent = []
+    results = Results(
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine.describe(),
+        rounds=options.rounds,
+        seconds=options.seconds or _SECONDS[options.full],
+        full=options.full,
+    )
+    failed = []
     with loading() as load, folder_of_servers() as servers:
 
         def progress(text: str) -> None:
             _show(f"{time.monotonic() - began:4.0f} s  {text}")
 
-        run = Run(load, Fleet(servers), options.rounds, seconds, options.full, options.against, progress)
+        run = Run(load, Fleet(servers), results.rounds, results.seconds, results.full, options.against, progress)
         for name in options.only or PARTS:
             part_began = time.monotonic()
-            results.records[name] = list(PARTS[name].measure(run))
-            spent.append(f"{name} {time.monotonic() - part_began:.0f} s")
-    _show("")
-    results.elapsed_s = round(time.monotonic() - began, 1)
-    results.write(options.json)
+            try:
+                results.records[name] = list(PARTS[name].measure(run))
+            except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                failed.append(f"{name}: {type(error).__name__}: {error}")
+            results.elapsed_s = round(time.monotonic() - began, 1)
+            results.write(options.json)
+            _show("")
+            print(f"{name}: measured in {time.monotonic() - part_began:.0f} s", flush=True)
+    _print(results, options.json)
+    for text in failed:
+        print(f"FAILED  {text}")
+    return 1 if failed else 0
+
+
+def _print(results: Results, path: Path) -> None:
+    print()
     for table in (*results.tables(), gates_table(results.gates())):
         print(f"{table.text()}\n")
-    print(f"medians of {options.rounds} rounds; every measurement is in {options.json}")
+    print(f"medians of {results.rounds} rounds; every measurement is in {path}")
     if results.records.get("echo"):
-        plot = options.json.with_suffix(".svg")
+        plot = path.with_suffix(".svg")
         plot.write_text(chart(results.records["echo"]))
         print(f"plot: {plot}")
-    print(f"measured in {results.elapsed_s:.0f} s: {', '.join(spent)}")
+    print(f"measured in {results.elapsed_s:.0f} s")
 
 
 def _show(text: str) -> None:
@@ -73,4 +92,4 @@ def _show(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

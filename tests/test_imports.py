@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from importlib import metadata
 
 import pytest
-from packaging.requirements import Requirement
+
+from benchmarks.distributions import needed_by
 
 SERVER_SIDE = ("fastapi", "starlette", "uvicorn", "typer")
 SERVER_ROOMS = tuple(f"openenv.{room}" for room in ("server", "runtime", "middleware", "evaluation", "cli"))
@@ -50,26 +49,6 @@ def test_importing_the_package_alone_loads_no_third_party_module() -> None:
     before = {name.partition(".")[0] for name in loaded_by("")}
     after = {name.partition(".")[0] for name in loaded_by("import openenv")}
     assert after - before - ours_or_standard == set()
-
-
-def needed_by(distribution: str) -> set[str]:
-    """The distributions that a bare install of ``distribution`` brings, itself included, on this platform."""
-    found: set[str] = set()
-    waiting: list[tuple[str, frozenset[str]]] = [(distribution, frozenset())]
-    seen: set[tuple[str, frozenset[str]]] = set()
-    while waiting:
-        name, extras = waiting.pop()
-        normal = re.sub(r"[-_.]+", "-", name).lower()
-        if (normal, extras) in seen:
-            continue
-        seen.add((normal, extras))
-        found.add(normal)
-        for line in metadata.requires(name) or ():
-            requirement = Requirement(line)
-            marker = requirement.marker
-            if marker is None or any(marker.evaluate({"extra": extra}) for extra in (extras or {""})):
-                waiting.append((requirement.name, frozenset(requirement.extras)))
-    return found
 
 
 def test_the_bare_install_stays_small() -> None:
