@@ -12,7 +12,7 @@ import pytest
 import websockets.asyncio.client as ws
 
 from tests.support.processes import ROOT, Server, Servers
-from tests.support.v2_wire import ADD, EVENTS, Wire, begin, code, result, step, waiting
+from tests.support.v2_wire import ADD, EVENTS, Wire, begin, code, entries, result, step, waiting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -177,19 +177,20 @@ async def test_events_that_find_too_much_waiting_are_dropped_and_counted(url: st
         assert said[-1]["data"] == {"said": "hello"}
 
 
-async def test_who_does_not_read_is_closed_with_1008(url: str) -> None:
+async def test_who_does_not_read_is_closed_with_1008(server: Server, url: str) -> None:
     async with Wire(url) as wire:
         sessions = await wire.open(8)
         wire.socket.transport.pause_reading()
-        for session in sessions:
-            await wire.put(id=2, op="step", session=session, data=step("shout", {"size": 8 * 2**20}))
-        async with Wire(url) as other:  # until the server has given the connection up, and a session can be had without a fight
-            for number, session in enumerate(sessions, 1):
-                async with asyncio.timeout(15):
-                    while code(await other.ask(id=number, op="attach", session=session)) is not None:  # noqa: ASYNC110
-                        await asyncio.sleep(0.02)
-            await other.put(id=2, op="step", session=sessions[0], data=step("shout", {"size": 8 * 2**20}))
-            assert (await result(other, 2))[:2] == "1x"  # its answer was kept
+        actions = dict.fromkeys(sessions, step("shout", {"size": 8 * 2**20}))
+        await wire.put(id=2, op="batch", data=entries(actions, as_finished=True))
+        async with httpx.AsyncClient(base_url=server.url) as http, asyncio.timeout(30):
+            for session in sessions:
+                while (await http.get(f"/sessions/{session}")).json()["attached"]:  # noqa: ASYNC110 (it is in another process)
+                    await asyncio.sleep(0.02)
+        async with Wire(url) as other:
+            assert code(await other.ask(id=1, op="attach", session=sessions[0])) is None
+            told = (await other.ask(id=2, op="state", session=sessions[0]))["ok"]["state"]
+            assert told["count"] == 1
         wire.socket.transport.resume_reading()
         assert await wire.closed() in {1008, None}
 
