@@ -31,10 +31,10 @@ class _Series:
 
 _SERIES = (
     _Series("v2, one frame steps all", V2_BATCH, NONE, "batch"),
-    _Series("the same, default chain", V2_BATCH, DEFAULT, "batch dashed"),
+    _Series("v2, default chain", V2_BATCH, DEFAULT, "batch dashed"),
     _Series("bare ASGI echo", FLOOR, NOT_APPLICABLE, "floor"),
     _Series("OpenEnv's dialect", OPENENV, NONE, "ours"),
-    _Series("the same, default chain", OPENENV, DEFAULT, "ours dashed"),
+    _Series("OpenEnv's, default chain", OPENENV, DEFAULT, "ours dashed"),
     _Series("openenv 0.10.0", REFERENCE, NOT_APPLICABLE, "reference"),
 )
 

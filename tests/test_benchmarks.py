@@ -15,16 +15,17 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks import echo, machine, page, sessions
+from benchmarks import calendar, echo, encodings, forks, machine, page, sessions
 from benchmarks.calendar import Cost
 from benchmarks.chart import chart
 from benchmarks.echo import FLOOR, OPENENV, REFERENCE, V2_BATCH
 from benchmarks.gates import Gate, at_least, at_most, gates_table
 from benchmarks.load import Measurement, Order
 from benchmarks.load.dialects import DIALECTS
-from benchmarks.load.process import LoadFailed, loading
+from benchmarks.load.process import Load, LoadFailed, loading
 from benchmarks.load.run import carry_out
 from benchmarks.load.wire import WrongAnswer, answer_frame, frame, take_frame, take_message, take_reply
+from benchmarks.part import Run
 from benchmarks.processes import Burden, Overhead
 from benchmarks.results import Results
 from benchmarks.rounds import Round, Rounds, Setting, measure_rounds
@@ -175,6 +176,35 @@ def test_the_fleet_starts_each_server_once_and_the_default_chain_asks_for_a_toke
     assert all(one.per_s > 0 and one.cpu_us > 0 for one in seen)
     assert httpx.get(f"{first['ours echo default'].server.url}/schema").status_code == 401
     assert httpx.get(f"{first['ours echo none'].server.url}/metrics").status_code == 404
+
+
+def a_run(servers: Servers, load: Load) -> Run:
+    return Run(load, Fleet(servers), rounds=1, seconds=0.2)
+
+
+@pytest.mark.timeout(60)
+def test_forks_and_tool_calls_of_the_calendar_are_measured(serve: Servers) -> None:
+    with loading() as load:
+        run = a_run(serve, load)
+        forked, called = list(forks.measure(run)), list(calendar.measure(run))
+    assert {(one.chain, one.count) for one in forked} == {(chain, count) for chain in (NONE, DEFAULT) for count in (1, 16)}
+    assert all(one.cpu_ms > 0 and one.latency_ms > 0 for one in forked)
+    assert {one.operation for one in called} == {"reset", *calendar.CALLS}
+    assert all(0 < one.p50_ms <= one.worst_ms and one.cpu_ms > 0 for one in called)
+    assert [gate.bound for gate in forks.gates(forked)] == ["≤ 2 ms", "≤ 2 ms"]
+    assert "freebusy_query" in calendar.tables(called)[0].text()
+
+
+@pytest.mark.timeout(60)
+def test_an_image_is_shorter_in_messagepack(serve: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encodings, "_OBSERVATIONS", {"images": "an image"})
+    with loading() as load:
+        seen = list(encodings.measure(a_run(serve, load)))
+    sizes = {(one.encoding, one.chain): one.answer_bytes for one in seen}
+    pixels = 84 * 84 * 3
+    assert pixels < sizes["MessagePack", NONE] < pixels + 500
+    assert pixels * 4 / 3 < sizes["JSON", DEFAULT] < pixels * 4 / 3 + 500
+    assert all(one.server_us > 0 and one.client_us > 0 for one in seen)
 
 
 def test_an_earlier_commit_is_served_from_its_own_files(serve: Servers) -> None:
