@@ -265,6 +265,27 @@ async def test_tools(desk: Server) -> None:
             await session.call_tool("drawer_put", {"drawer": 3, "name": "cat"})
 
 
+async def test_forks_of_a_calendar(serve: Servers) -> None:
+    server = serve("calendar")
+    async with Connection(server.url, headers={"x-access-token": "token-alice-7b1f4c29e05d48a6"}) as connection:
+        [parent] = await connection.open()
+        await parent.reset(seed=1)
+        made = await parent.call_tool("calendars_insert", {"summary": "Before"})
+        children = await parent.fork(3)
+        assert made["summary"] == "Before"
+
+        async def go_on(number: int) -> list[str]:
+            await children[number].call_tool("calendars_insert", {"summary": f"After {number}"})
+            return await summaries(children[number])
+
+        async def summaries(session: RemoteSession) -> list[str]:
+            listed = await session.call_tool("calendars_list")
+            return sorted(item["summary"] for item in listed["items"] if item["summary"].startswith(("Before", "After")))
+
+        assert await asyncio.gather(*map(go_on, range(3))) == [[f"After {number}", "Before"] for number in range(3)]
+        assert await summaries(parent) == ["Before"]
+
+
 async def test_snapshots_and_forks(talk: Server, encoding: Literal["json", "msgpack"]) -> None:
     async with Connection(talk.url, encoding=encoding) as connection:
         parent, other = await connection.open(2, state_type=TalkState)

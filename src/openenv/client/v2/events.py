@@ -155,8 +155,12 @@ class EventHub:
             return
         dropped = message.get("dropped")
         event = Event(name, session, data, dropped if isinstance(dropped, int) else 0)
-        for stream in [one for one in self._streams if one.wanted & {(name, None), (name, session)}]:
+        takers = [one for one in self._streams if one.wanted & {(name, None), (name, session)}]
+        for stream in takers:
             stream.put(event)
+        if not takers and name not in _ALWAYS:  # whoever wanted it has gone without a word
+            for about in {None, session}:
+                self._channel.tell("unsubscribe", {"events": [name]}, session=about)
         if name in _ALWAYS and session is not None:
             self._gone(event)
 
