@@ -20,6 +20,7 @@ pytestmark = pytest.mark.e2e
 
 TOYS = "tests.support.worker_toys"
 BOTH = [0, 1]
+VERIFIER = {"verifier_type": "response", "validation_config": {"contains": "yes"}}
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +83,8 @@ def test_a_session_is_reachable_on_every_connection(
     assert ask("POST", "/step", step("a"), named)["observation"]["count"] == 6
     assert ask("GET", "/state", None, named)["step_count"] == 1
     assert ask("GET", f"/sessions/{session}")["steps"] == 1
-    verify = {"verifiers": [{"type": "response_contains", "text": "yes"}], "response": "yes"}
-    line = lines(quick, taker)
-    status, graded, worker = line.ask("POST", f"/sessions/{session}/verify", verify)
-    line.close()
-    assert worker == str(owner), (status, graded)
+    graded = ask("POST", f"/sessions/{session}/verify", {"response": "yes", "verifiers": [VERIFIER]})
+    assert graded["passed"] is True
     assert ask("DELETE", f"/sessions/{session}") == {"session_id": session, "closed": True}
     line = lines(quick, taker)
     status, answer, worker = line.ask("GET", f"/sessions/{session}")
@@ -156,6 +154,21 @@ def test_openenvs_json_rpc_finds_a_session_that_its_body_names(quick: Server, ow
     assert worker == str(owner)
 
 
+@pytest.mark.parametrize("path", ["/ws", "/mcp"])
+async def test_a_socket_ends_a_session_of_another_worker(quick: Server, sessions: list[str], lines: Lines, path: str) -> None:
+    for session in sessions:
+        for taker in BOTH:
+            async with connect(f"{quick.ws_url}{path}", sock=lines.socket(quick, taker)) as socket:
+                close = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/close", "params": {"session_id": session}}
+                await socket.send(json.dumps(close if path == "/mcp" else {"type": "mcp", "data": close}))
+                answer = json.loads(await socket.recv())
+                answer = answer if path == "/mcp" else answer["data"]
+                if taker == 0:
+                    assert answer["result"] == {"session_id": session, "closed": True}
+                else:
+                    assert "has ended: closed by request" in answer["error"]["message"], answer
+
+
 def test_a_named_world_is_one_whichever_connection_asks(named: Server, lines: Lines) -> None:
     homes: dict[str, set[str]] = {}
     for name in ("work", "play", "home", "away"):
@@ -199,9 +212,6 @@ async def test_sockets_and_created_sessions_share_a_named_world(named: Server, l
 
 
 def test_a_named_calendar_is_one_over_http(calendar: Server, lines: Lines) -> None:
-    with httpx.Client(base_url=calendar.url) as client:
-        token = client.get("/metadata").json()
-    assert token
     who = {"x-database-id": "team"}
     seen = set()
     for taker in (0, 1, 0, 1):

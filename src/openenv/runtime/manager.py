@@ -73,6 +73,8 @@ class SessionManager:
         self.draining = False
         self.on_end: EndListener | None = None
         """Told of every session that ends, with the reason; set by the pipeline."""
+        self.close_elsewhere: Callable[[Operation, Finish], bool] | None = None
+        """Has another process end its session; False where none has it. Set where the server has several."""
         self._worlds: dict[tuple[str, str], World] = {}
         self._implicit: dict[tuple[str, str, str], Session | list[Finish]] = {}
         self._tombstones = Tombstones(lease_s or 900.0)
@@ -121,14 +123,12 @@ class SessionManager:
             return self._create(operation, finish)
         if op == "list_tools" and self._fixed_tools is not None:
             return self._list_tools(operation, self._fixed_tools)
+        if op == "close":
+            return self._close_asked(operation, finish)
         if operation.session is None:
-            if op == "close":
-                raise SessionError("No session was named", hint="Name the session to close.")
             self._stateless.run(operation, finish)
             return None
         session = self.session(operation.session, operation.principal)
-        if op == "close":
-            return self._close_asked(session, finish)
         if op == "fork":
             fork(self, session, operation, finish)
             return None
@@ -419,7 +419,12 @@ class SessionManager:
             if session is not None:
                 self.end(session, reason)
 
-    def _close_asked(self, session: Session, finish: Finish) -> Result | None:
+    def _close_asked(self, operation: Operation, finish: Finish) -> Result | None:
+        if operation.session is None:
+            raise SessionError("No session was named", hint="Name the session to close.")
+        if self.close_elsewhere is not None and self.close_elsewhere(operation, finish):
+            return None
+        session = self.session(operation.session, operation.principal)
         if session.attached and session.kind == "free" and session.holder is None:
             session.close_when_detached = True
             return Result(value={"session_id": session.id, "closed": False, "closing": True})

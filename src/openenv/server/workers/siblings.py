@@ -8,11 +8,12 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from openenv.errors import OpenEnvError
+from openenv.errors import OpenEnvError, Overloaded, SessionError
 from openenv.middleware.metrics import Metrics
-from openenv.operation import Principal
+from openenv.operation import Operation, Principal, Result
 from openenv.server.workers.channel import Channel, Kind, Message
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ log = logging.getLogger("openenv.workers")
 
 PATIENCE_S = 2.0
 """How long a worker may take to answer another one."""
+
+_CLOSING_S = 60.0
+"""How long it may take another worker to close an environment."""
 
 Arrival = Callable[[socket.socket, Mapping[str, Any], bytes], None]
 """Takes a connection that another worker hands over, what is known of it, and what was read of it."""
@@ -49,6 +53,7 @@ class Siblings:
         """Set by what runs the event loop."""
         self._secret = secret
         self._channels: dict[int, Channel] = {}
+        self._asking: set[asyncio.Task[None]] = set()
         self._seen: dict[int, dict[str, Any]] = {}
         """What each worker had counted when its metrics were last shown to somebody."""
 
@@ -126,6 +131,27 @@ class Siblings:
                 raise ConnectionError(f"worker {worker} takes no connection")
         return ours
 
+    def close(self, operation: Operation, finish: Callable[[Result], None]) -> bool:
+        """Have another worker end its session, as one asks for on a socket; False where no other has it."""
+        home = self.home(operation.session or "")
+        if home is None:
+            return False
+        principal = asdict(operation.principal) | {"scopes": sorted(operation.principal.scopes)}
+        asked = {"session": operation.session, "principal": principal, "transport": operation.transport, "id": operation.id}
+
+        async def ask() -> None:
+            try:
+                answer = await self._channels[home].ask({"close": asked}, _CLOSING_S)
+                error = SessionError(answer["error"], hint="Open a new one.") if answer["error"] is not None else None
+                finish(Result(value=answer["value"], error=error))
+            except (KeyError, TimeoutError, ConnectionError, OpenEnvError):
+                finish(Result(error=Overloaded(f"worker {home} does not answer", hint="Come back in a moment.")))
+
+        task = asyncio.get_running_loop().create_task(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        return True
+
     async def sessions(self, principal: Principal) -> tuple[list[dict[str, Any]], list[int]]:
         """What this principal may use on the other workers, and which of those did not answer."""
         asked = {"id": principal.id, "tenant": principal.tenant, "session": principal.session}
@@ -186,12 +212,19 @@ class Siblings:
         if "sessions" in question:
             principal = Principal(**question["sessions"])
             return [session.describe() for session in self.core.manager.visible(principal)]
+        if "close" in question:
+            return await self._close_here(**question["close"])
         if "opened" in question:
             return self.core.opened is not None and self.core.opened(tuple(question["opened"]))
         if "metrics" in question:
             self._seen[question["from"]] = question["metrics"]
             return counted.export() if (counted := self._counted()) is not None else None
         return self._seen.get(question["seen"])
+
+    async def _close_here(self, session: str, principal: dict[str, Any], transport: str, id: str | int | None) -> dict[str, Any]:
+        known = Principal(**{**principal, "scopes": frozenset(principal["scopes"])})
+        result = await self.core.pipeline.run(Operation("close", session=session, principal=known, transport=transport, id=id))
+        return {"value": result.value, "error": result.error.message if result.error is not None else None}
 
     def _take(self, message: Message) -> None:
         if message.kind is not Kind.CONNECTION or message.fd is None:

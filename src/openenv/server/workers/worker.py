@@ -67,6 +67,7 @@ class WorkerServer(DrainingServer):
         self._siblings = core.siblings = Siblings(core, ids, census, secret)
         self._siblings.on_arrival = self._arrive
         core.manager.ids = ids
+        core.manager.close_elsewhere = self._siblings.close
         core.manager.room.share(census)
         _share(core, self._siblings, berth)
         self._http = partial(Line, self._siblings)
