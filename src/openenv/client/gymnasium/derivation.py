@@ -39,7 +39,7 @@ def derived(action: type[Action], observation: type[WireObservation], *fields: s
         action: The environment's type of actions.
         observation: The environment's type of observations.
         fields: What of an observation the agent sees.
-        more: The other arguments of `Spaces`, such as ``info``.
+        more: The other arguments of `Spaces`, such as ``info``. Their functions are given the type, whatever the client is.
 
     Raises:
         ConfigurationError: A field is none of these: write the `Spaces` down instead.
@@ -53,10 +53,15 @@ def derived(action: type[Action], observation: type[WireObservation], *fields: s
     def encode(value: Any) -> Action:
         return action(**acting.encode(value))
 
-    def decode(seen: Any) -> Any:
-        return seeing.decode(seen if isinstance(seen, observation) else observation.model_validate(seen))
+    def typed(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda seen: function(seen if isinstance(seen, observation) else observation.model_validate(seen))
 
-    return Spaces(action_space=acting.space, observation_space=seeing.space, encode=encode, decode=decode, **more)
+    if more.get("info") is not None:
+        more["info"] = typed(more["info"])
+    more["render"] = {mode: typed(picture) for mode, picture in more.get("render", {}).items()}
+    return Spaces(
+        action_space=acting.space, observation_space=seeing.space, encode=encode, decode=typed(seeing.decode), **more
+    )
 
 
 def _together(model: type[BaseModel], names: Sequence[str]) -> _Form:
