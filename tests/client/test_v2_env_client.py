@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,6 +116,17 @@ async def test_a_late_answer_and_a_cancelled_call_cost_that_call_only(talk: Serv
         with pytest.raises(asyncio.CancelledError):
             await call
         assert (await client.step({"text": "c"})).observation["count"] == 1
+
+
+def test_an_interrupted_call_costs_that_call_only(talk: Server) -> None:
+    with EnvClient(talk.url, protocol="v2") as client:
+        client.reset()
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.step({"text": "a", "seconds": 30})
+        timer.join()
+        assert client.step({"text": "b"}).observation["count"] == 1
 
 
 async def test_after_a_loss_reset_begins_anew(talk: Server) -> None:
