@@ -296,6 +296,21 @@ def test_it_takes_the_port_that_it_is_given(serve: Servers) -> None:
     assert serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT, port=port).port == port
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.5, 1.0, 1.5])
+def test_it_can_be_stopped_while_it_starts(after_s: float) -> None:
+    command = [sys.executable, "-m", "openenv.cli", "serve", f"{TOYS}:quick_app", "--workers", "2", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        until(lambda: len(children.read_text().split()) == 2)
+        workers = [int(pid) for pid in children.read_text().split()]
+        time.sleep(after_s)
+        process.terminate()
+        assert process.wait(20) == -signal.SIGTERM
+        assert not any(map(alive, workers))
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+
+
 def test_ctrl_c_ends_it_in_peace(serve: Servers) -> None:
     server = serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT)
     server.process.send_signal(signal.SIGINT)

@@ -22,6 +22,8 @@ def main() -> None:
     given = json.loads(os.environ.pop(BERTH))
     die_with_parent(given.pop("parent"))
     berth = Berth(**given)
+    for fd in (berth.control, berth.listener, berth.census):
+        os.set_inheritable(fd, False)  # not for the programs that environments start
     control = socket.socket(fileno=os.dup(berth.control))
     told = receive(control)
     try:

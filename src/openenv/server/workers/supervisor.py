@@ -196,6 +196,9 @@ class Supervisor:
     def _link(self, new: _Worker) -> None:
         """Make a way between this worker and every other one; who has a way to all may serve."""
         new.linked = True
+        if self._deadline is not None:  # it was too young to be told
+            self._tell(new, {"stop": True})
+            return
         alive = [slot.worker for slot in self._slots if slot.worker is not None]
         for other in alive:
             if other is new or not other.linked:
