@@ -48,6 +48,9 @@ interop: setup ## Compare with openenv 0.10.0, judge MCP, and print the counts
 fuzz: setup ## Fuzz every dialect with a million frames (FUZZ_ARGS="--seed 7 --frames 5000 --dialect http")
 	@.venv/bin/python -m tests.fuzz --frames 1000000 $(FUZZ_ARGS)
 
+soak: setup ## Open and close 200,000 sessions in every way, for at most MINUTES (30); SOAK_ARGS="--sessions 60000"
+	@.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),30) $(SOAK_ARGS)
+
 lock: setup ## Resolve requirements/*.txt anew (LOCK_ARGS="--upgrade" or package names)
 	@UV=.venv/bin/uv scripts/lock.sh $(LOCK_ARGS)
 

@@ -166,6 +166,15 @@ async def test_a_lease_runs_out_without_requests_and_is_renewed_by_them() -> Non
     await local.manager.shutdown()
 
 
+async def test_a_session_that_was_made_for_a_socket_waits_for_it() -> None:
+    """However short the lease is, and however long a busy event loop takes to get there."""
+    local = Local(Talker, lease_s=0.05)
+    free, socket = await local.open(kind="free"), await local.open(kind="socket")
+    await until(lambda: free not in local.manager.sessions)
+    local.manager.attach(socket, local.manager.sessions[socket].principal)
+    await local.manager.shutdown()
+
+
 async def test_attaching_twice_is_refused_and_closing_an_attached_session_waits_for_its_socket() -> None:
     local = Local(InlineTalker)
     session = await local.open(kind="free")

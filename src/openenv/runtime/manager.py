@@ -37,6 +37,8 @@ __all__ = ["SessionManager"]
 
 log = logging.getLogger("openenv.runtime")
 
+SEATING_S = 30.0
+"""For how long at least a session waits for the socket that it was made for."""
 EndListener = Callable[[Session, str], None]
 
 
@@ -174,7 +176,9 @@ class SessionManager:
 
     def lease_of(self, session: Session) -> float | None:
         """How long it lives without a socket and a request; None is for ever."""
-        return self.lease_s if session.lease_s is None else session.lease_s
+        lease_s = self.lease_s if session.lease_s is None else session.lease_s
+        # A socket's own session is there a moment before the socket holds it, and a busy server's moments are long.
+        return lease_s if lease_s is None or session.kind == "free" else max(lease_s, SEATING_S)
 
     def attach(self, session_id: str, principal: Principal, holder: Holder | None = None) -> Session:
         """Give a session to a socket, which holds it until it is detached or ended.

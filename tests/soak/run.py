@@ -1,0 +1,139 @@
+"""The run: clients, two samples of the server, and what they must not differ in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from urllib.request import Request, urlopen
+
+from tests.fuzz.watch import crashes
+from tests.soak.app import TOKEN
+from tests.soak.ways import REFUSED, WAYS, Client, Unlike
+from tests.support.processes import Server
+from tests.support.usage import connections, open_files, resident_kb, threads
+
+__all__ = ["Report", "Sample", "soak"]
+
+TOLERANCE = 0.05
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a server has in use when no session is open."""
+
+    sessions: int
+    """Opened so far."""
+    memory_kb: int
+    tasks: int
+    threads: int
+    files: int
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a soak."""
+
+    seed: int
+    outcomes: Counter[str] = field(default_factory=Counter)
+    samples: list[Sample] = field(default_factory=list)
+    seconds: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def opened(self) -> int:
+        """Sessions that there were."""
+        return sum(number for outcome, number in self.outcomes.items() if not outcome.endswith(f": {REFUSED}"))
+
+    def __str__(self) -> str:
+        lines = [
+            f"seed {self.seed}: {self.opened} sessions in {self.seconds:.0f} s, {self.opened / max(self.seconds, 1):.0f} a second"
+        ]
+        lines += [f"  {number:7d} {outcome}" for outcome, number in sorted(self.outcomes.items())]
+        lines.append(f"{'sessions':>10} {'memory KiB':>11} {'tasks':>6} {'threads':>8} {'files':>6}")
+        lines += [f"{s.sessions:10d} {s.memory_kb:11d} {s.tasks:6d} {s.threads:8d} {s.files:6d}" for s in self.samples]
+        lines += [f"WRONG: {one}" for one in self.wrong] or ["nothing has grown"]
+        return "\n".join(lines)
+
+
+async def soak(server: Server, *, sessions: int, seconds: float, seed: int = 1, parallel: int = 64) -> Report:
+    """Open and close so many sessions, and compare what the server has in use at the end with what it had after a quarter.
+
+    Args:
+        server: One of ``tests.soak.app:app``.
+        sessions: How many.
+        seconds: Stop when so much time is over, even if there were fewer.
+        seed: What each client does is made of it; how the server's answers interleave is not.
+        parallel: Clients at once.
+    """
+    report = Report(seed)
+    began = time.monotonic()
+    for wanted in (sessions // 4, sessions):
+        await _live(server, report, wanted, began + seconds, parallel)
+        report.seconds = time.monotonic() - began
+        report.samples.append(await asyncio.to_thread(_sample, server, report))
+        if report.wrong:
+            return report
+    if report.opened < sessions:
+        report.wrong.append(f"only {report.opened} sessions in {seconds:.0f} s")
+    first, last = report.samples
+    for name in ("memory_kb", "tasks", "threads", "files"):
+        before, after = getattr(first, name), getattr(last, name)
+        if after > before * (1 + TOLERANCE):
+            report.wrong.append(f"{name}: {before} after {first.sessions} sessions, {after} after {last.sessions}")
+    report.wrong += [one for one in crashes(server.log()) if "was told to fail" not in one]
+    return report
+
+
+async def _live(server: Server, report: Report, wanted: int, deadline: float, parallel: int) -> None:
+    """Clients come and go until there were so many sessions."""
+    names = list(WAYS)
+    weights = [WAYS[name][0] for name in names]
+    begun = report.outcomes.total()
+
+    async def worker(number: int) -> None:
+        rng = Random(f"{report.seed}/{begun}/{number}")
+        client = Client(server.port, rng, f"127.0.0.{2 + number % 8}")
+        while report.opened < wanted and time.monotonic() < deadline and len(report.wrong) < 5:
+            name = rng.choices(names, weights)[0]
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    outcome = await WAYS[name][1](client)
+            except (Unlike, EOFError, ValueError, KeyError, OSError) as error:
+                report.wrong.append(f"{name}: {type(error).__name__}: {error}")
+                client.leave()
+                return
+            report.outcomes[f"{name}: {outcome}"] += 1
+
+    await asyncio.gather(*(worker(number) for number in range(parallel)))
+
+
+def _sample(server: Server, report: Report) -> Sample:
+    """What is in use once everybody is gone."""
+    deadline = time.monotonic() + PATIENCE_S
+    while _active(server) or connections(server.port):
+        if time.monotonic() > deadline:
+            report.wrong.append(f"{_active(server)} sessions and {connections(server.port)} connections are left")
+            break
+        time.sleep(0.2)
+    time.sleep(1.0)
+    tasks = json.loads(_get(server, "/debug/tasks"))["tasks"]
+    pid = server.pid
+    return Sample(report.opened, resident_kb(pid), tasks, threads(pid), open_files(pid))
+
+
+def _active(server: Server) -> int:
+    text = _get(server, "/metrics").decode()
+    line = next(line for line in text.splitlines() if line.startswith("openenv_active_sessions{"))
+    return int(float(line.split()[-1]))
+
+
+def _get(server: Server, path: str) -> bytes:
+    asked = Request(f"{server.url}{path}", headers={"Authorization": f"Bearer {TOKEN}", "Connection": "close"})
+    with urlopen(asked, timeout=PATIENCE_S) as response:
+        body: bytes = response.read()
+    return body

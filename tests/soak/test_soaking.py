@@ -1,0 +1,29 @@
+"""A small soak, and whether growth would be seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.soak.run import soak
+from tests.soak.ways import REFUSED, WAYS
+from tests.support.processes import ROOT, Servers
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+async def test_nothing_grows_with_the_number_of_sessions(serve: Servers) -> None:
+    """In so short a time the memory is still settling: here it may grow a little, in ``make soak`` by 5 % at most."""
+    server = serve("tests.soak.app:app", cwd=ROOT)
+    report = await soak(server, sessions=3000, seconds=200)
+    first, last = report.samples
+    assert [one for one in report.wrong if not one.startswith("memory_kb")] == [], str(report)
+    assert last.memory_kb - first.memory_kb < 12 * 1024, str(report)
+    assert {outcome.split(": ")[0] for outcome in report.outcomes} == set(WAYS), "every way was gone"
+    assert any(outcome.endswith(REFUSED) for outcome in report.outcomes)
+
+
+async def test_a_leak_is_seen(serve: Servers) -> None:
+    server = serve("tests.soak.leaking:app", cwd=ROOT)
+    report = await soak(server, sessions=1000, seconds=100)
+    assert any(one.startswith("tasks: ") for one in report.wrong), str(report)
+    assert any(one.startswith("memory_kb: ") for one in report.wrong), str(report)
