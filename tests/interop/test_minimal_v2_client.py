@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from openenv.evaluation.suite import load_suite
+from snake_env import scenarios
 from tests.interop import minimal_v2_client
 from tests.interop.minimal_v2_client import JSON, MSGPACK, Client, V2Error
 from tests.support.processes import ROOT, Server, Servers
@@ -24,21 +26,22 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 @pytest.fixture(scope="module")
 def started(module_serve: Servers) -> Callable[..., str]:
     """The socket's address of a server that the tests of this module share."""
-    known: dict[tuple[str, bool], Server] = {}
+    known: dict[tuple[str, str], Server] = {}
 
-    def start(target: str, uvicorn: bool = False) -> str:
-        if (target, uvicorn) not in known:
-            known[target, uvicorn] = module_serve(target, cwd=ROOT, uvicorn=uvicorn)
-        return f"{known[target, uvicorn].ws_url}/ws"
+    def start(target: str, under: str = "openenv") -> str:
+        if (target, under) not in known:
+            options = ["--workers", "2"] if under == "workers" else []
+            known[target, under] = module_serve(target, *options, cwd=ROOT, uvicorn=under == "uvicorn")
+        return f"{known[target, under].ws_url}/ws"
 
     return start
 
 
 @pytest.fixture(params=["openenv-json", "openenv-msgpack", "uvicorn-json", "uvicorn-msgpack"])
 def workshop(request: pytest.FixtureRequest, started: Callable[..., str]) -> Callable[[], Client]:
-    """Makes clients of the workshop, under each server and in each encoding."""
+    """Makes clients of the workshop, under each server and in both encodings."""
     server, encoding = request.param.split("-")
-    url = started("tests.support.v2_toys:workshop_app", server == "uvicorn")
+    url = started("tests.support.v2_toys:workshop_app", server)
     return lambda: Client(url, [MSGPACK if encoding == "msgpack" else JSON])
 
 
@@ -102,7 +105,8 @@ async def test_a_game_of_snake(started: Callable[..., str], offers: list[str]) -
         assert finished[left]["ok"]["observation"]["head"] == [0, 3]
         assert finished[right]["error"]["code"] == "VALIDATION_ERROR"
         end = await client.step(left, {"direction": "up"})
-        assert (end["done"], end["reward"], end["terminated"], end["truncated"]) == (True, -1.0, True, False)
+        assert (end["done"], end["reward"]) == (True, -1.0)
+        assert (end["terminated"], end["truncated"], end["stop_reason"]) == (True, False, "wall")
         with pytest.raises(V2Error, match="EPISODE_OVER"):
             await client.step(left, {"direction": "up"})
 
@@ -121,6 +125,21 @@ async def test_worlds_are_copied(started: Callable[..., str], encoding: str) -> 
             assert await client.step(session, {"direction": "up"}) == ahead
         with pytest.raises(V2Error, match="SNAPSHOT_REFUSED"):
             await client.restore(world, exported[:-1] + bytes([exported[-1] ^ 1]))
+
+
+async def test_a_scenario_takes_its_own_snapshots_only(started: Callable[..., str]) -> None:
+    url = started("snake")
+    scenario = load_suite(scenarios.__path__[0]).scenarios[0].model_dump(mode="json")
+    client = Client(url)
+    address = url.replace("ws://", "http://").removesuffix("/ws")
+    async with httpx.AsyncClient(base_url=address) as http, opened(client) as (session,):
+        before = await client.export(session)
+        assert (await http.post(f"/sessions/{session}/scenario", json=scenario)).status_code == 200
+        with pytest.raises(V2Error, match="SNAPSHOT_REFUSED"):
+            await client.restore(session, before)
+        kept = await client.snapshot(session)
+        await client.step(session, {"direction": "up"})
+        assert (await client.restore(session, kept))["step_count"] == 0
 
 
 async def test_an_echo(started: Callable[..., str]) -> None:

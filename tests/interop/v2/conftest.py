@@ -11,21 +11,23 @@ from tests.support.processes import ROOT, Server, running
 
 @pytest.fixture(scope="package")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """Gives a server of an application of the toys, under ``openenv serve`` or plain uvicorn."""
-    known: dict[tuple[str, bool], Server] = {}
+    """Gives a server of an application of the toys: under ``openenv``, that with two ``workers``, or plain ``uvicorn``."""
+    known: dict[tuple[str, str], Server] = {}
     with running(tmp_path_factory.mktemp("servers")) as servers:
 
-        def start(name: str, uvicorn: bool = False) -> Server:
-            if (name, uvicorn) not in known:
-                known[name, uvicorn] = servers(f"tests.support.v2_toys:{name}_app", cwd=ROOT, uvicorn=uvicorn)
-            return known[name, uvicorn]
+        def start(name: str, under: str = "openenv") -> Server:
+            if (name, under) not in known:
+                options = ["--workers", "2"] if under == "workers" else []
+                target = f"tests.support.v2_toys:{name}_app"
+                known[name, under] = servers(target, *options, cwd=ROOT, uvicorn=under == "uvicorn")
+            return known[name, under]
 
         yield start
 
 
-@pytest.fixture(params=[pytest.param(False, id="openenv"), pytest.param(True, id="uvicorn")])
+@pytest.fixture(params=["openenv", "workers", "uvicorn"])
 def server(request: pytest.FixtureRequest, started: Callable[..., Server]) -> Server:
-    """The workshop, under each."""
+    """The workshop, under each of the three."""
     return started("workshop", request.param)
 
 

@@ -157,3 +157,27 @@ async def test_at_most_8_mib_are_kept_and_always_the_last(url: str) -> None:
         assert codes([await wire.ask(**frame) for frame in frames[:3]]) == ["ANSWER_GONE", None, None]
         await wire.ask(**frames[3])
         assert codes([await wire.ask(**frame) for frame in frames]) == ["ANSWER_GONE"] * 3 + [None]
+
+
+@pytest.mark.parametrize("server", ["openenv", "uvicorn"], indirect=True)
+@pytest.mark.parametrize("as_finished", [False, True])
+async def test_a_batch_that_was_lost_is_found_again(url: str, tmp_path: Path, as_finished: bool) -> None:
+    async with Wire(url) as first:
+        sessions = await first.open(4)
+        await begin(first, sessions[0], 2, tmp_path / "gate")
+        batch = {"id": 3, "op": "batch", "data": entries(dict.fromkeys(sessions, ADD), as_finished=as_finished)}
+        await first.put(**batch)
+        await first.so_far()
+        first.lose()
+    for _ in range(3):
+        async with Wire(url) as wire:
+            for session in sessions:
+                assert (await wire.ask(id=4, op="attach", session=session))["ok"]["last_id"] == 3
+            await wire.put(**batch)
+            (tmp_path / "gate").touch()
+            if as_finished:
+                answers = [await wire.answer(3) for _ in sessions]
+                assert {answer["session"] for answer in answers} == {*sessions}
+            else:
+                answers = (await wire.answer(3))["ok"]["results"]
+            assert sorted(answer["ok"]["observation"]["result"] for answer in answers) == [1, 1, 1, 2]
