@@ -6,13 +6,23 @@ observation refuses fields that it does not declare, a state may carry more.
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import SchemaValidator, core_schema, to_jsonable_python
 
 __all__ = [
     "Action",
@@ -43,8 +53,7 @@ Reward = bool | int | float | None
 """A step's reward as an environment gives it; ``None`` where it gives none."""
 
 
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+_BASE64: Final = SchemaValidator(core_schema.bytes_schema(), {"val_json_bytes": "base64"})
 
 
 def _from_base64(value: Any) -> Any:
@@ -52,13 +61,13 @@ def _from_base64(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return binascii.a2b_base64(value.encode("ascii").translate(_STANDARD), strict_mode=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise ValueError(f"not base64: {error}") from None
+        return _BASE64.validate_strings(value)  # type: ignore[arg-type]  # it takes texts, too
+    except ValidationError as error:
+        raise ValueError(f"not base64: {error.errors()[0]['msg']}") from None
 
 
-def _in_base64(value: bytes) -> str:
-    return binascii.b2a_base64(value, newline=False).translate(_URL_SAFE).decode("ascii")
+def _in_base64(value: bytes) -> Any:
+    return to_jsonable_python(value, bytes_mode="base64")
 
 
 Binary = Annotated[
@@ -69,8 +78,8 @@ Binary = Annotated[
 ]
 """Bytes that may be anything, such as a picture: a field of this type travels in every encoding.
 
-In JSON it is a text in base64 (RFC 4648, section 5: the URL-safe alphabet, with padding; the other alphabet is read too),
-in MessagePack it is the bytes themselves. ``Annotated[Binary, Field(max_length=…)]`` limits how many.
+In JSON it is a text in base64 (RFC 4648, section 5: the URL-safe alphabet, with padding; section 4's is read too), in
+MessagePack it is the bytes themselves. ``Annotated[Binary, Field(max_length=…)]`` limits how many.
 """
 
 

@@ -135,7 +135,7 @@ def test_in_messagepack_they_are_bytes(wire: Wire) -> None:
     assert {name: text[name] for name in IN_MESSAGEPACK} == IN_MESSAGEPACK, "texts are read in MessagePack too"
 
 
-WRONG_PICTURES: list[Any] = ["a", "äöüß", "AA==AA==", "AA", 7, None, [1, 2], b"x" * 100_001]
+WRONG_PICTURES: list[Any] = ["a", "äöüß", "AA==AA==", "A A=", "AB==", "/-8=", 7, None, [1, 2], b"x" * 100_001]
 WRONG_VECTORS: list[Any] = [
     b"\0\0\0\0",
     [0.5],
