@@ -60,7 +60,9 @@ def main() -> int:
         for name in options.only or PARTS:
             part_began = time.monotonic()
             try:
-                results.records[name] = list(PARTS[name].measure(run))
+                results.records[name] = []
+                for record in PARTS[name].measure(run):
+                    results.records[name].append(record)
             except (RuntimeError, OSError, subprocess.SubprocessError) as error:
                 failed.append(f"{name}: {type(error).__name__}: {error}")
             results.elapsed_s = round(time.monotonic() - began, 1)

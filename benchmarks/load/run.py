@@ -47,15 +47,30 @@ def _opened(order: Order) -> Iterator[list[Line]]:
             lines.append(line)
             converse(line.socket, talk.opening())
             converse(line.socket, talk.learning())
-            tended.add(line)
+            if talk.outlives:
+                line.socket.close()
+            else:
+                tended.add(line)
+        for line in lines:
+            if line.talk.outlives:
+                line.socket = sockets.enter_context(connect(order.url))
         yield lines
         for line in lines:
-            converse(line.socket, line.talk.closing())
+            _close(line, order.url)
         for line in lines:
             with suppress(OSError):
                 line.socket.shutdown(SHUT_WR)
                 while line.socket.recv(4096):
                     pass
+
+
+def _close(line: Line, url: str) -> None:
+    if line.talk.outlives:
+        line.socket.close()
+        with connect(url) as another:
+            converse(another, line.talk.closing())
+    else:
+        converse(line.socket, line.talk.closing())
 
 
 def _steps(order: Order) -> Measurement:

@@ -28,6 +28,8 @@ class Talk(ABC):
 
     chunk = 4096
     """How much is read at once."""
+    outlives = False
+    """Whether its sessions outlive their connection. Servers hang up on HTTP connections that are idle for some seconds."""
 
     def __init__(self, order: Order, numbers: range) -> None:
         self.numbers = numbers
