@@ -193,14 +193,12 @@ async def test_what_is_opened_and_forked_is_not_there_twice(serve: Servers, seed
         connection = await Connection(proxy.url, **LINE).connect()
         proxy.calm = False
         proxy.cut_all()
-        for _ in range(8):
+        while proxy.cuts < 10 or not connection.repeats:
             [parent] = await connection.open()
             await parent.reset()
             await parent.step({"text": "a"})
             children = await parent.fork(9)
             assert [(await child.state())["said"] for child in children] == [["a"]] * 9
             await asyncio.gather(*(session.close() for session in (parent, *children)))
-        assert connection.repeats > 0, proxy
-        assert proxy.cuts > 5, proxy
         proxy.calm = True
         await connection.close()
