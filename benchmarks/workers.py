@@ -20,9 +20,8 @@ from tests.support.processes import ROOT, Server
 __all__ = ["RECORDS", "Crew", "gates", "measure", "tables"]
 
 WORKERS = (1, 2)
-_SESSIONS = 256
-_ROWS = {"openenv": "echo", "v2": "echo", "http": "echo", "mcp": "tools"}
-"""Dialects, and the environment that each is measured with."""
+_ROWS = {"openenv": ("echo", 256), "v2": ("echo", 256), "http": ("echo", 64), "mcp": ("tools", 64)}
+"""Dialects, with the environment and the number of sessions that each is measured with."""
 _SAMPLE_S = 0.05
 _SHARE = 0.6
 """Of the load's time: the window in which the workers are looked at, without its beginning and its end."""
@@ -55,11 +54,11 @@ def measure(run: Run) -> Iterator[Crew]:
     with run.servers() as servers:
         started = {
             (environment, count): servers(f"benchmarks.servers.ours:bare_{environment}", "--workers", f"{count}", cwd=ROOT)
-            for environment in dict.fromkeys(_ROWS.values())
+            for environment in dict.fromkeys(environment for environment, _ in _ROWS.values())
             for count in WORKERS
         }
         for number in range(run.rounds):
-            for dialect, environment in _ROWS.items():
+            for dialect, (environment, _) in _ROWS.items():
                 run.progress(f"workers: round {number + 1} of {run.rounds}, {dialect}")
                 for count in WORKERS if number % 2 == 0 else reversed(WORKERS):
                     yield _crew(run.load, started[environment, count], dialect, count, number, run.seconds)
@@ -69,7 +68,7 @@ def _crew(load: Load, server: Server, dialect: str, count: int, number: int, sec
     children = [int(pid) for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
     workers = children if count > 1 else [server.pid]
     watch = _Watch(workers, _SHARE * seconds)
-    seen = watch.during(load, Order(server.url, dialect, _SESSIONS, seconds, (server.pid, *children)))
+    seen = watch.during(load, Order(server.url, dialect, _ROWS[dialect][1], seconds, (server.pid, *children)))
     return Crew(
         dialect=dialect,
         workers=count,
@@ -131,15 +130,15 @@ class _Watch:
 def tables(records: Sequence[Crew]) -> list[Table]:
     """One."""
     rows = []
-    for dialect in _ROWS:
+    for dialect, (_, sessions) in _ROWS.items():
         for count in WORKERS:
             seen = _of(records, dialect, count)
             if seen:
                 figures = [[getattr(one, name) for one in seen] for name in ("per_s", "cpu_us", "busy", "load_cpu")]
-                rows.append([dialect, f"{count}", *map(shown, figures)])
-    columns = ["dialect", "workers", "steps/s", "server CPU µs", "busy, the least of its workers", "load CPU"]
+                rows.append([dialect, f"{sessions}", f"{count}", *map(shown, figures)])
+    columns = ["dialect", "sessions", "workers", "steps/s", "server CPU µs", "busy, the least of its workers", "load CPU"]
     notes = ["Busy: the share of the time in which a worker ran, or was ready to run and had no core."]
-    return [Table(f"Workers, {_SESSIONS} sessions, without middleware", columns, rows, notes)]
+    return [Table("Workers, without middleware", columns, rows, notes)]
 
 
 def gates(records: Sequence[Crew]) -> list[Gate]:
