@@ -6,16 +6,18 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+import numpy as np
 from pydantic import ConfigDict, Field
 
 from calendar_env.environment import CalendarEnvironment
 from calendar_env.models import CalendarAction, CalendarObservation, CalendarState
 from openenv import Action, Environment, Observation, State, ToolEnvironment, create_app, tool
+from openenv.arrays import Array, ndarray
 from openenv.environment import Execution
 from openenv.errors import CapacityReached, Forbidden, OpenEnvError, RateLimited, ToolFailed, ValidationFailed
-from openenv.types import EnvironmentMetadata, ToolAction, ToolResult, WireObservation
+from openenv.types import Binary, EnvironmentMetadata, ToolAction, ToolResult, WireObservation
 from snake_env.environment import SnakeEnvironment
 
 __all__ = ["APPLICATIONS", "ERRORS", "VALUES", "FarCalendar", "FarOdd", "FarSnake", "FarToolbox", "Odd", "Toolbox"]
@@ -44,7 +46,13 @@ class PlainTold(WireObservation):
     truncated: str = "my own"
 
 
+class Picture(Observation):
+    pixels: Binary = b""
+    grid: Annotated[ndarray, Array("uint8", (2, None))] = Field(default_factory=lambda: np.zeros((2, 1), "uint8"))
+
+
 class Place(State):
+    picture: Binary = b"\xff"
     odd_name: int = Field(default=7, serialization_alias="oddName")
     note: dict[str, Any] = Field(default_factory=dict)
 
@@ -132,6 +140,9 @@ class Odd(Environment[Ask, Observation, Place]):
 
     def _raise(self, text: str, _: Ask) -> Observation:
         raise ERRORS[text]()
+
+    def _picture(self, text: str, _: Ask) -> Observation:
+        return Picture(pixels=b"\xff\x00" * int(text), grid=np.arange(6, dtype="uint8").reshape(2, 3), reward=0.5)
 
     def _nothing(self, _: str, __: Ask) -> Any:
         return None

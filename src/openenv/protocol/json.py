@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from openenv.encoded import EncodedObservation, EncodedWireObservation
+from openenv.encoded import ENCODED
 from openenv.errors import ExecutionFailed, InvalidFrame, ValidationFailed
 from openenv.types import Reward, WireObservation
 
@@ -75,7 +75,7 @@ def dump(value: Any, *, by_alias: bool = True) -> bytes:
 def body_of(observation: WireObservation) -> bytes:
     """An observation without what travels beside it (``reward`` and ``done``)."""
     kind = type(observation)
-    if kind is EncodedObservation or kind is EncodedWireObservation:
+    if kind in ENCODED:
         return observation.encoded  # type: ignore[attr-defined, no-any-return]
     try:
         return kind.__pydantic_serializer__.to_json(observation, exclude=_LIFTED)

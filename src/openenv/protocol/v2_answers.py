@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
+from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from pydantic_core import PydanticSerializationError, to_json
@@ -22,7 +23,7 @@ from openenv.protocol.jsonrpc import annotations_of
 from openenv.protocol.messagepack import pack, unpack
 from openenv.types import Reward, ToolListing, WireObservation
 
-__all__ = ["ENCODINGS", "Body", "Encoding", "JsonEncoding", "MessagePackEncoding", "shown", "value_of"]
+__all__ = ["ENCODINGS", "Body", "Encoding", "JsonEncoding", "MessagePackEncoding", "has_bytes", "shown", "value_of"]
 
 _SEEN: Final = frozenset({"reset", "step", "call_tool"})
 _LIFTED: Final = {"reward", "done"}
@@ -171,7 +172,7 @@ class MessagePackEncoding:
         observation = result.observation
         assert observation is not None
         kind = type(observation)
-        plain = not _has_bytes(kind)
+        plain = not has_bytes(kind)
         try:
             seen = kind.__pydantic_serializer__.to_python(observation, mode="json" if plain else "python", exclude=_LIFTED)
         except (PydanticSerializationError, ValueError, RecursionError) as error:
@@ -310,8 +311,8 @@ class _Quiet(GenerateJsonSchema):
 
 
 @lru_cache(maxsize=1024)
-def _has_bytes(kind: type[WireObservation]) -> bool:
-    """Whether such an observation may have bytes or arrays in it: only then it is not written as JSON would write it."""
+def has_bytes(kind: type[BaseModel]) -> bool:
+    """Whether such a model may have bytes or arrays in it: only then it is not written as JSON would write it."""
     try:
         schema = json.dumps(kind.model_json_schema(mode="serialization", schema_generator=_Quiet))
     except (PydanticInvalidForJsonSchema, PydanticUserError, ValueError):

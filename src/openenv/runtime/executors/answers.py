@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,17 +13,23 @@ from pydantic_core import to_json
 
 import openenv.errors as known_errors
 from openenv.encoded import EncodedState, encoded_observation, value_of
-from openenv.errors import CapacityReached, ExecutionFailed, OpenEnvError, RateLimited
+from openenv.errors import CapacityReached, ExecutionFailed, InvalidFrame, OpenEnvError, RateLimited
 from openenv.operation import Notice, Result
+from openenv.protocol import messagepack
 from openenv.protocol.json import body_of, dump, dump_error
+from openenv.protocol.v2_answers import has_bytes
 from openenv.runtime.executors.frames import ANSWER_LIMIT
 from openenv.types import Observation, Reward, ToolListing, ToolResult, WireObservation
 
 __all__ = ["Answer", "AnswerReader", "AnswerWriter", "read_notice", "write_notice"]
 
-_HEAD: Final = struct.Struct("<dIIBBdd6I")
-"""Seconds, sequence, steps, flags, reward kinds, the result's reward, the observation's, and six sizes: of the rest, the
-observation, its metadata, the state by its names and by its aliases, and the value; 0 is absent.
+log = logging.getLogger("openenv.runtime")
+
+_LIFTED: Final = {"reward", "done"}
+_HEAD: Final = struct.Struct("<dIIBBdd8I")
+"""Seconds, sequence, steps, flags, reward kinds, the result's reward, the observation's, and eight sizes: of the rest, the
+observation, its metadata, the state by its names and by its aliases, the value, and, in MessagePack, of an observation and a
+state with bytes in them; 0 is absent.
 """
 _DONE, _SEEN, _SEEN_DONE, _NATIVE, _TERMINATED, _TRUNCATED = 1, 2, 4, 8, 16, 32
 _FLOAT, _OTHER, _SEEN_FLOAT, _SEEN_OTHER = 1, 2, 4, 8
@@ -94,19 +101,22 @@ class AnswerWriter:
         if place != self._place:
             rest["place"] = place
         flags = _DONE if result.done else 0
-        body = metadata = by_name = by_alias = value = b""
+        body = metadata = by_name = by_alias = value = raw = raw_state = b""
         seen_reward: Reward = None
         if result.observation is not None:
             try:
                 body, metadata, more, seen_reward = _observation(result.observation, rest)
                 flags |= more
+                raw = _raw(result.observation, _LIFTED)
             except ExecutionFailed:
                 if op != "call_tool":  # there the tool's own value is the answer
                     raise
         if result.state is not None:
             by_name, by_alias = _both(result.state)
+            raw_state = _raw(result.state)
         if result.value is not None:
             rest["kind"], by_name, by_alias, value = _value(result.value, op, by_name, by_alias)
+            raw_state = _raw(result.value) if op == "state" else raw_state
         kinds, reward = _reward(result.reward, _FLOAT, _OTHER, "reward", rest)
         more, seen = _reward(seen_reward, _SEEN_FLOAT, _SEEN_OTHER, "seen_reward", rest)
         if result.error is not None:
@@ -119,7 +129,7 @@ class AnswerWriter:
             first = to_json(rest, inf_nan_mode="constants") if rest else b""
         except (ValueError, RecursionError) as error:
             raise _unspeakable(error) from None
-        parts = (first, body, metadata, by_name, by_alias, value)
+        parts = (first, body, metadata, by_name, by_alias, value, raw, raw_state)
         head = _HEAD.pack(result.seconds, seq, steps, flags, kinds | more, reward, seen, *map(len, parts))
         return b"".join((head, *parts))
 
@@ -156,6 +166,18 @@ def _both(state: Any) -> tuple[bytes, bytes]:
     if not by_name.startswith(b"{") or not by_alias.startswith(b"{"):
         raise ExecutionFailed("the environment's state is no object", hint="Return a State.")
     return by_name, b"" if by_name == by_alias else by_alias
+
+
+def _raw(model: Any, exclude: set[str] | None = None) -> bytes:
+    """The fields of a model that may have bytes in it, where MessagePack is there; else it is nobody's to ask for."""
+    kind = type(model)
+    if not messagepack.available() or not issubclass(kind, BaseModel) or not has_bytes(kind):
+        return b""
+    try:
+        return messagepack.pack(kind.__pydantic_serializer__.to_python(model, exclude=exclude))
+    except (ExecutionFailed, ValueError, RecursionError):
+        log.debug("a %s cannot be written as MessagePack", kind.__name__, exc_info=True)
+        return b""
 
 
 def _value(value: Any, op: str, by_name: bytes, by_alias: bytes) -> tuple[str, bytes, bytes, bytes]:
@@ -238,6 +260,7 @@ class AnswerReader:
                 reward=seen_reward if kinds & _SEEN_FLOAT else rest.seen_reward,
                 metadata=value_of(metadata) if metadata else None,
                 native=(bool(flags & _TERMINATED), bool(flags & _TRUNCATED), rest.stop_reason) if flags & _NATIVE else None,
+                binary=_unpacked(payload[-sizes[6] - sizes[7] :], sizes[6]) if sizes[6] else None,
             )
         if rest is not _NOTHING or sizes[3]:
             _read_rest(result, rest, payload, at + sizes[1] + sizes[2], sizes)
@@ -254,18 +277,30 @@ def _rest(encoded: bytes) -> _Rest:
 def _read_rest(result: Result, rest: _Rest, payload: bytes, at: int, sizes: list[int]) -> None:
     """The state, the value, the tool and the errors."""
     by_name, by_alias = payload[at : at + sizes[3]], payload[at + sizes[3] : at + sizes[3] + sizes[4]]
-    state = EncodedState.of(by_name, by_alias or None) if by_name else None
+    raw = _unpacked(payload[-sizes[7] :], sizes[7]) if sizes[7] else None
+    state = EncodedState.of(by_name, by_alias or None, raw) if by_name else None
     if rest.kind == "state":
         result.value = state
     else:
         result.state = state
         if rest.kind:
-            result.value = _read_value(rest.kind, payload[len(payload) - sizes[5] :])
+            at += sizes[3] + sizes[4]
+            result.value = _read_value(rest.kind, payload[at : at + sizes[5]])
     result.tool = rest.tool
     if rest.error is not None:
         result.error = _error(rest.error)
     if rest.tool_error is not None:
         result.tool_error = _error(rest.tool_error)
+
+
+def _unpacked(payload: bytes, size: int) -> dict[str, Any]:
+    try:
+        fields = messagepack.unpack(payload[:size])
+    except InvalidFrame as error:
+        raise ValueError(error.message) from None
+    if type(fields) is not dict:
+        raise ValueError("fields that are no map")
+    return fields
 
 
 def _read_value(kind: str, value: bytes) -> Any:
