@@ -48,6 +48,7 @@ async def test_a_deadline_holds_for_each_entry_of_a_batch(async_url: str, as_fin
         assert not (await wire.ask(id=3, op="state", session=one))["ok"]["busy"]  # an asynchronous one is stopped
 
 
+@pytest.mark.parametrize("server", ["openenv", "workers"], indirect=True)
 async def test_a_deadline_outlives_the_connection(url: str, tmp_path: Path) -> None:
     async with Wire(url) as second:
         async with Wire(url) as first:
