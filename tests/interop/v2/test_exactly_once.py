@@ -182,3 +182,26 @@ async def test_a_batch_that_was_lost_is_found_again(url: str, tmp_path: Path, as
             else:
                 answers = (await wire.answer(3))["ok"]["results"]
             assert sorted(answer["ok"]["observation"]["result"] for answer in answers) == [1, 1, 1, 2]
+
+
+async def test_any_request_of_a_session_may_acknowledge(openenv_url: str) -> None:
+    async with Wire(openenv_url) as wire:
+        session, other = await wire.open(2)
+        frames = [{"id": number, "op": "step", "session": session, "data": ADD} for number in range(2, 8)]
+        for frame in frames:
+            await wire.ask(**frame)
+        await wire.ask(id=8, op="state", session=session, ack=2)
+        await wire.ask(id=9, op="list_tools", session=session, ack=3)
+        await wire.ask(id=10, op="batch", data=entries({session: ADD, other: ADD}), ack=4)
+        await wire.ask(id=11, op="state", session=other, ack=7)  # is about the other one
+        assert codes([await wire.ask(**frame) for frame in frames]) == ["ANSWER_GONE"] * 3 + [None] * 3
+
+
+async def test_a_batch_that_is_refused_as_a_whole_has_one_answer(openenv_url: str) -> None:
+    async with Wire(openenv_url) as wire:
+        session, = await wire.open()
+        data = entries({session: ADD}, as_finished=True) | {"more": 1}
+        answer = await wire.ask(id=2, op="batch", data=data)
+        assert (code(answer), "session" in answer) == ("VALIDATION_ERROR", False)
+        assert await wire.so_far() == []
+        assert code(await wire.ask(id=2, op="batch", data=entries({session: ADD}, as_finished=True))) is None
