@@ -167,6 +167,14 @@ def test_it_plays_whatever_is_blocking_and_closes_what_is_its_own(server: Server
         owned.close()
 
 
+async def test_a_running_event_loop_is_blocked_as_in_a_notebook(server: Server) -> None:
+    env, vector = GymEnv(server.url, LINE, client=LineEnv), GymVectorEnv(server.url, 2, LINE, client=LineEnv)
+    assert env.reset(seed=1)[1]["level"] == 0
+    assert vector.reset(seed=1)[1]["level"].tolist() == [0, 0]
+    env.close()
+    vector.close()
+
+
 def test_without_types_observations_are_dicts(server: Server) -> None:
     env = GymEnv(server.url, PLAIN, encoding="json")
     try:

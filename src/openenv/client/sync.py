@@ -90,6 +90,9 @@ class BlockingFacade:
     Threads may share it. An exception that interrupts a call, such as ``KeyboardInterrupt``, cancels it.
     """
 
+    blocks_loops = False
+    """Whether it may be called where an event loop is running, and stop that loop meanwhile, as all else does in a notebook."""
+
     def __init__(self, inner: Any) -> None:
         self._client = inner
         self._thread: LoopThread | None = None
@@ -136,11 +139,7 @@ class BlockingFacade:
         warnings.warn(f"unclosed {self!r}: use `with` or close()", ResourceWarning, stacklevel=2, source=self)
 
     def _run(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+        if not self.blocks_loops and _loop_is_running():
             raise ConfigurationError(
                 "A blocking client would stop the event loop that is running here",
                 hint=f"Use `async with {type(self._client).__name__}(...) as client:` and await its methods.",
@@ -150,6 +149,14 @@ class BlockingFacade:
                 self._thread = LoopThread()
             thread = self._thread
         return thread.run(functools.partial(method, *args, **kwargs))
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class SyncEnvClient(BlockingFacade, Generic[ActionT, ObservationT, StateT]):

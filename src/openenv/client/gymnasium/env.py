@@ -80,8 +80,10 @@ class GymEnv(gymnasium.Env[Any, Any]):
         self._owned: Any = None
         if isinstance(base, str):
             self._connection = self._owned = Connection(base, **connection).sync()
+            self._connection.blocks_loops = True
         elif isinstance(base, EnvClient):
-            self._played = self._owned = base.sync()
+            facade = self._played = self._owned = base.sync()
+            facade.blocks_loops = True
         else:
             self._played = base
         self._last: StepResult[Any] | None = None

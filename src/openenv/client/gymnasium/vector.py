@@ -72,6 +72,7 @@ class GymVectorEnv(VectorEnv[Any, Any, "npt.NDArray[Any]"]):
             **connection,
         )
         self._vector = vector.sync()
+        self._vector.blocks_loops = True
         self.spaces = spaces
         self.num_envs = num_envs
         self.single_action_space = spaces.action_space
