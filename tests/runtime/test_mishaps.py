@@ -74,7 +74,7 @@ async def test_under_a_scenario_a_step_that_raises_is_a_try() -> None:
 
 
 async def test_a_session_whose_creator_is_gone_ends_with_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openenv.runtime.manager.SEATING_S", 0.2)
+    monkeypatch.setattr("openenv.runtime.leases.SEATING_S", 0.2)
     local = Local(Talker, lease_s=0.2)
     creating = asyncio.ensure_future(local.open(kind="socket"))
     await asyncio.sleep(0)

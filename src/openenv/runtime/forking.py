@@ -60,9 +60,9 @@ class _Fork:
             self._finish(Result(error=result.error))
             return
         for seed in self._request.seeds:
-            world = manager.new_world(None, self._operation.principal, parent.world.context)
+            world = manager.worlds.new(None, self._operation.principal, parent.world.context)
             self._worlds.append(world)
-            manager.open_world(world, partial(self._opened, world, (result.value, seed)))
+            manager.worlds.open(world, partial(self._opened, world, (result.value, seed)))
 
     def _opened(self, world: World, payload: tuple[bytes, int | None], error: OpenEnvError | None) -> None:
         if error is not None:
@@ -87,7 +87,8 @@ class _Fork:
             self._error = ShuttingDown("The server is shutting down", hint="Connect again in a moment.")
         if self._error is not None:
             for world in self._worlds:
-                manager.discard(world, f"a fork failed: {self._error.message}")
+                manager.room.closing_begins()
+                manager.worlds.close(world, f"a fork failed: {self._error.message}", manager.room.closed)
             self._finish(Result(error=self._error))
             return
         self._finish(Result(value=[self._seat(world) for world in self._worlds]))

@@ -1,12 +1,8 @@
-"""Which sessions and worlds there are: creating, finding, sharing, expiring, closing.
-
-Everything runs on the event loop. A session is known by its id, a shared world by (tenant, name).
-"""
+"""Which sessions there are: creating, finding, sharing, closing. Everything runs on the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,31 +10,27 @@ from openenv.errors import (
     CapacityReached,
     Forbidden,
     OpenEnvError,
-    Overloaded,
     SessionError,
     ShuttingDown,
     Unsupported,
 )
-from openenv.operation import LAST_KNOWN, Operation, Principal, RequestContext, Result
+from openenv.operation import LAST_KNOWN, Operation, Principal, Result
 from openenv.runtime.executors import ProcessPool, ThreadPool
 from openenv.runtime.forking import fork
 from openenv.runtime.ids import SessionIds
+from openenv.runtime.leases import Leases
 from openenv.runtime.permission import permit
 from openenv.runtime.room import Room
 from openenv.runtime.session import Holder, Session, SessionRequest
 from openenv.runtime.specification import EnvironmentSpecification
 from openenv.runtime.stateless import AT_ONCE, Stateless
 from openenv.runtime.tombstones import Tombstones
-from openenv.runtime.worker_world import WorkerWorld
 from openenv.runtime.world import Finish, World
+from openenv.runtime.worlds import Worlds
 from openenv.types import ToolListing
 
 __all__ = ["SessionManager"]
 
-log = logging.getLogger("openenv.runtime")
-
-SEATING_S = 30.0
-"""For how long at least a session waits for the socket that it was made for."""
 EndListener = Callable[[Session, str], None]
 
 
@@ -61,28 +53,23 @@ class SessionManager:
         self.max_sessions = max_sessions if limit is None else min(limit, max_sessions)
         self.room = Room(self.max_sessions)
         self.ids = SessionIds()
-        self.lease_s = lease_s
         self.pool = pool or ThreadPool()
         self.stateless_pool = stateless_pool or self.pool.another()
         """For requests without a session: they take no thread from sessions either."""
         self.workers = workers or (ProcessPool(specification) if specification.in_process else None)
         """For an environment whose worlds are in processes."""
+        self.worlds = Worlds(specification, self.pool, self.workers, self._world_lost)
         at_once = AT_ONCE if self.workers is None else min(AT_ONCE, self.workers.limit)
-        self._stateless = Stateless(self._world_of_one, self.open_world, self._close_world, at_once=at_once)
-        self.grading = ThreadPool(shared=2, hang_limit_s=self.pool.hang_limit_s)
-        """Grading reads copies and may be slow: it takes no thread from environments."""
+        self._stateless = Stateless(self._world_of_one, self.worlds.open, self.worlds.close, at_once=at_once)
         self.sessions: dict[str, Session] = {}
         self.draining = False
         self.on_end: EndListener | None = None
         """Told of every session that ends, with the reason; set by the pipeline."""
         self.close_elsewhere: Callable[[Operation, Finish], bool] | None = None
         """Has another process end its session; False where none has it. Set where the server has several."""
-        self._worlds: dict[tuple[str, str], World] = {}
         self._implicit: dict[tuple[str, str, str], Session | list[Finish]] = {}
         self._tombstones = Tombstones(lease_s or 900.0)
-        self._open_worlds: set[World] = set()
-        self._after_close: dict[World, list[Callable[[], None]]] = {}
-        self._reaper: asyncio.TimerHandle | None = None
+        self.leases = Leases(lease_s, self.sessions, self.end)
 
     @property
     def active(self) -> int:
@@ -146,7 +133,7 @@ class SessionManager:
 
         def renewed(result: Result) -> None:
             if session.expires:
-                self.renew(session)
+                self.leases.renew(session)
             finish(result)
 
         return session.world.submit(operation, renewed)
@@ -156,7 +143,7 @@ class SessionManager:
         found = self.sessions.get(session_id)
         if found is not None and _may_use(principal, found):
             if found.expires:
-                self.renew(found)
+                self.leases.renew(found)
             return found
         reason = None if found is not None else self._tombstones.reason(session_id) or self.ids.fate(session_id)
         if reason is not None:
@@ -166,19 +153,6 @@ class SessionManager:
     def visible(self, principal: Principal) -> list[Session]:
         """The sessions that this principal may use."""
         return [session for session in self.sessions.values() if _may_use(principal, session)]
-
-    def renew(self, session: Session) -> None:
-        """The lease begins anew."""
-        lease_s = self.lease_of(session)
-        if lease_s is not None:
-            session.expires = asyncio.get_running_loop().time() + lease_s
-            self._schedule_reaper(lease_s)
-
-    def lease_of(self, session: Session) -> float | None:
-        """How long it lives without a socket and a request; None is for ever."""
-        lease_s = self.lease_s if session.lease_s is None else session.lease_s
-        # A socket's own session is there a moment before the socket holds it, and a busy server's moments are long.
-        return lease_s if lease_s is None or session.kind == "free" else max(lease_s, SEATING_S)
 
     def attach(self, session_id: str, principal: Principal, holder: Holder | None = None) -> Session:
         """Give a session to a socket, which holds it until it is detached or ended.
@@ -202,7 +176,7 @@ class SessionManager:
         """The socket is gone; the session lives on for its lease, unless somebody asked to close it meanwhile."""
         session.attached = False
         session.holder = None
-        self.renew(session)
+        self.leases.renew(session)
         if session.close_when_detached and session.id in self.sessions:
             self.end(session, "closed by request")
 
@@ -234,12 +208,12 @@ class SessionManager:
             self.room.closed()
             done()
 
-        self._close_world(world, reason, closed)
+        self.worlds.close(world, reason, closed)
 
     async def drain(self) -> None:
         """Take nothing new, and wait for what has begun."""
         self.draining = True
-        while any(world.busy and world.closed is None for world in self._open_worlds):  # noqa: ASYNC110 - once in a life
+        while self.worlds.busy:  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.01)
 
     def start(self) -> None:
@@ -256,18 +230,9 @@ class SessionManager:
         self.draining = True
         for session in list(self.sessions.values()):
             self.end(session, "the server shuts down")
-        deadline = asyncio.get_running_loop().time() + patience_s
-        while self._open_worlds and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - once in a life
-            await asyncio.sleep(0.005)
-        if self._open_worlds:
-            log.error("%d worlds did not end within %g s and are given up", len(self._open_worlds), patience_s)
-            for world in list(self._open_worlds):
-                world.give_up()
-            self._open_worlds.clear()
-        if self._reaper is not None:
-            self._reaper.cancel()
-            self._reaper = None
-        for pool in (self.pool, self.stateless_pool, self.grading):
+        await self.worlds.end_all(patience_s)
+        self.leases.stop()
+        for pool in (self.pool, self.stateless_pool, self.worlds.grading):
             pool.close()
         if self.workers is not None:
             await self.workers.close()
@@ -285,16 +250,14 @@ class SessionManager:
                 return None
         if operation.principal.session is not None:
             raise Forbidden("this token is bound to one session and cannot open another")
-        closing = self._worlds.get((operation.principal.tenant, request.world_name or ""))
-        if closing is not None and closing.closed is not None:
-            self._after_close.setdefault(closing, []).append(lambda: self._again(operation, finish))
+        if self.worlds.after_closing(request.world_name, operation.principal.tenant, lambda: self._again(operation, finish)):
             return None
         if not self.room.take():
             if self.room.wait(lambda: self._again(operation, finish), lambda: finish(Result(error=self.full()))):
                 return None
             raise self.full()
         try:
-            world, fresh = self._world_for(request.world_name, operation)
+            world, fresh = self.worlds.named(request.world_name, operation, self.ids)
         except OpenEnvError:
             self.room.give_up()
             raise
@@ -315,7 +278,7 @@ class SessionManager:
             self._seat(session, error, finish)
 
         if fresh:
-            self.open_world(world, made)
+            self.worlds.open(world, made)
         else:
             world.when_open(made)
         return None
@@ -341,7 +304,7 @@ class SessionManager:
             world = session.world
             world.sessions.discard(session.id)
             if not world.sessions:
-                self._close_world(world, error.message, _nothing)
+                self.worlds.close(world, error.message, _nothing)
             result = Result(error=error)
         else:
             if session.key is not None:
@@ -351,65 +314,11 @@ class SessionManager:
         for one in waiting:
             one(result)
 
-    def _world_for(self, name: str | None, operation: Operation) -> tuple[World, bool]:
-        """The named world, or a new one; and whether it is new. Context alone opens nobody else's world."""
-        principal = operation.principal
-        if name is not None:
-            if not self.ids.keeps(name):
-                raise Overloaded("the worker that keeps this world is being started anew", hint="Come back in a moment.")
-            shared = self._worlds.get((principal.tenant, name))
-            if shared is not None:
-                if shared.owner.id != principal.id:
-                    raise Forbidden(
-                        f"the world {name!r} belongs to somebody else", hint="Choose another name for a world of your own."
-                    )
-                return shared, False
-        world = self.new_world(name, principal, operation.context)
-        if name is not None:
-            self._worlds[(principal.tenant, name)] = world
-        return world, True
-
-    def new_world(self, name: str | None, owner: Principal, context: RequestContext) -> World:
-        """A world that is not open yet."""
-        world = self._world(self.pool, name, owner, context)
-        world.on_lost = self._world_lost
-        return world
-
-    def _world(self, pool: ThreadPool, name: str | None, owner: Principal, context: RequestContext) -> World:
-        if self.workers is None:
-            return World(self.specification, pool, self.grading, name, owner, context)
-        return WorkerWorld(self.specification, self.workers, pool, self.grading, name, owner, context)
-
-    def open_world(self, world: World, made: Callable[[OpenEnvError | None], None]) -> None:
-        """Make its environment; `shutdown` waits for what was opened."""
-        self._open_worlds.add(world)
-        world.open(made)
-
     def seat(self, session: Session) -> None:
         """The session is there, for its lease, in the place that was taken for it."""
         self.sessions[session.id] = session
         session.world.sessions.add(session.id)
-        self.renew(session)
-
-    def discard(self, world: World, reason: str) -> None:
-        """Close a world without a session, and give its place up."""
-        self.room.closing_begins()
-        self._close_world(world, reason, self.room.closed)
-
-    def _close_world(self, world: World, reason: str, done: Callable[[], None]) -> None:
-        def closed() -> None:
-            self._gone(world)
-            done()
-
-        world.close(reason, closed)
-
-    def _gone(self, world: World) -> None:
-        """The world has ended for good: its name is free for whoever waited for it."""
-        self._open_worlds.discard(world)
-        if world.name is not None and self._worlds.get((world.owner.tenant, world.name)) is world:
-            del self._worlds[(world.owner.tenant, world.name)]
-        for waiting in self._after_close.pop(world, ()):
-            waiting()
+        self.leases.renew(session)
 
     def _again(self, operation: Operation, finish: Finish) -> None:
         result = self.dispatch(operation, finish)
@@ -417,7 +326,6 @@ class SessionManager:
             finish(result)
 
     def _world_lost(self, world: World, reason: str) -> None:
-        self._gone(world)
         for session_id in list(world.sessions):
             session = self.sessions.get(session_id)
             if session is not None:
@@ -446,32 +354,7 @@ class SessionManager:
         """A world for a single request."""
         if self.draining:
             return None
-        return self._world(self.stateless_pool, None, operation.principal, operation.context)
-
-    def _schedule_reaper(self, lease_s: float) -> None:
-        """Look for ended leases within a quarter of this one, or half a minute."""
-        loop = asyncio.get_running_loop()
-        due = loop.time() + min(max(lease_s / 4, 0.05), 30.0)
-        if self._reaper is None or self._reaper.when() > due:
-            if self._reaper is not None:
-                self._reaper.cancel()
-            self._reaper = loop.call_at(due, self._reap)
-
-    def _reap(self) -> None:
-        """End sessions whose lease ran out; one that a socket holds or that is working is never among them."""
-        self._reaper = None
-        now = asyncio.get_running_loop().time()
-        shortest: float | None = None
-        for session in list(self.sessions.values()):
-            lease_s = self.lease_of(session)
-            if session.attached or lease_s is None:
-                continue
-            if not session.world.busy and session.expires < now:
-                self.end(session, f"no request for {lease_s:g} s")
-            elif shortest is None or lease_s < shortest:
-                shortest = lease_s
-        if shortest is not None:
-            self._schedule_reaper(shortest)
+        return self.worlds.made(self.stateless_pool, None, operation.principal, operation.context)
 
 
 def _may_use(principal: Principal, session: Session) -> bool:

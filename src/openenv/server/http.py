@@ -99,7 +99,7 @@ class HttpRoutes:
         result = await self.core.pipeline.run(create)
         if result.error is not None:
             raise result.error
-        made = {"session_id": result.session, "world": world, "lease_s": self.core.manager.lease_s}
+        made = {"session_id": result.session, "world": world, "lease_s": self.core.manager.leases.lease_s}
         return Response(dump(made), status_code=201, media_type=JSON)
 
     async def list_sessions(self, request: Request) -> Response:

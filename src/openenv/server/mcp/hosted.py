@@ -139,7 +139,7 @@ class HostedSession:
 @contextlib.contextmanager
 def held(manager: SessionManager, session: Session) -> Iterator[None]:
     """A session is not given up while somebody listens to it: its lease begins anew, again and again."""
-    lease = manager.lease_s
+    lease = manager.leases.lease_s
     if lease is None:
         yield
         return
@@ -149,7 +149,7 @@ def held(manager: SessionManager, session: Session) -> Iterator[None]:
     def renew() -> None:
         nonlocal timer
         if session.id in manager.sessions and not session.attached and session.kind == "free":
-            manager.renew(session)
+            manager.leases.renew(session)
         timer = loop.call_later(lease / 3, renew)
 
     renew()

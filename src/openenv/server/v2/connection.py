@@ -195,7 +195,7 @@ class V2Connection:
         session = self.session(request)
         self._let_go(session)
         self.core.manager.detach(session)
-        self.answer(request, self.encoding.ok({"lease_s": self.core.manager.lease_of(session)}))
+        self.answer(request, self.encoding.ok({"lease_s": self.core.manager.leases.of(session)}))
 
     def _close(self, request: Request, frame: str | bytes) -> None:
         session = self.session(request)
