@@ -75,6 +75,7 @@ class Line(Porch):
         upgrade = self.parser.should_upgrade() and self._should_upgrade()
         if to is not None and self._can_move() and self._head is not None and sum(map(len, self._head)) <= _LONGEST_HEAD:
             self._to = to
+            self._in_head = False  # what follows is a body, and another worker's to limit
             return
         self._head = None
         if to is None or upgrade:
@@ -140,6 +141,7 @@ class Line(Porch):
         if self._hand_over(to, read):
             return
         self._stays, self._between = True, True
+        self._in_head, self._head_bytes = True, 0
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self.data_received(read)
