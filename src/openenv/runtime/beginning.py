@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, cast
 
-from openenv.environment import Context
-from openenv.errors import ValidationFailed
-from openenv.operation import Operation
+from openenv.environment import AsyncEnvironment, Context, DatabaseBacked
+from openenv.errors import OpenEnvError, Unsupported, ValidationFailed
+from openenv.operation import Operation, RequestContext
 from openenv.runtime.specification import EnvironmentSpecification
-from openenv.scenario import Scenario
+from openenv.scenario import Scenario, ToolCall
+from openenv.tools import ToolEnvironment, ToolProvider
 
-__all__ = ["context_of", "reset_arguments"]
+if TYPE_CHECKING:
+    from openenv.runtime.play import Play
+
+__all__ = ["context_of", "reset_arguments", "set_up"]
 
 LONGEST_EPISODE_ID = 255
 
@@ -54,6 +59,39 @@ def reset_arguments(
 def context_of(operation: Operation) -> Context:
     """Who acts, as the environment sees it."""
     return Context(operation.context, operation.principal, operation.control)
+
+
+async def set_up(play: Play, scenario: Scenario) -> None:
+    """Make a scenario's setup calls, and keep the database as it is then. Raises `ValidationFailed` when one fails."""
+    environment = play.environment
+    for number, call in enumerate(scenario.setup, start=1):
+        context = Context(RequestContext(headers=call.context or scenario.context))
+        error = await _set_up_with(play, call, context)
+        if error is not None:
+            raise ValidationFailed(
+                f"scenario {scenario.id!r}: setup call {number} ({call.tool}) failed: {error.message}",
+                field=f"setup.{number - 1}",
+                hint=error.hint,
+            )
+    environment.step_count = 0
+    if isinstance(environment, DatabaseBacked):
+        play.initial = environment.database_image()
+
+
+async def _set_up_with(play: Play, call: ToolCall, context: Context) -> OpenEnvError | None:
+    """Make a setup call: directly where the class has tools of its own, else as a step. Return why it failed."""
+    environment = play.environment
+    if isinstance(environment, ToolEnvironment):
+        return environment.call_tool(call.tool, call.arguments, context).error
+    if not isinstance(environment, ToolProvider):
+        raise Unsupported(f"{play.specification.name} has no tools, so it cannot run a scenario's setup")
+    action = environment.tool_action(call.tool, call.arguments)
+    asked = play.specification.step_context
+    observation = environment.step(action, **({} if asked is None else {asked: context}))
+    if isinstance(environment, AsyncEnvironment):
+        observation = await cast("Awaitable[Any]", observation)
+    outcome = environment.outcome_of(action, observation)
+    return None if outcome is None else outcome.error
 
 
 def _seed_from(scenario: Scenario, specification: EnvironmentSpecification, sent: dict[str, Any]) -> None:

@@ -1,19 +1,99 @@
-"""Deciding on copies: jobs that need no environment, so that they run off its lane."""
+"""Deciding on copies: what is taken of a play on its lane, and jobs that need no environment, so that they run off it."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
 
-from openenv.errors import ExecutionFailed, OpenEnvError
-from openenv.operation import Result
+from openenv.environment import DatabaseBacked
+from openenv.errors import EpisodeOver, ExecutionFailed, OpenEnvError, Unsupported, ValidationFailed
+from openenv.operation import Episode, Result
 from openenv.scenario import Scenario
 from openenv.verifiers import Evidence, VerifierSpec, grade
 from openenv.verifiers.sql import run_query
 
+if TYPE_CHECKING:
+    from openenv.runtime.play import Play
+
+__all__ = ["Deferred", "database_of", "evidence_of", "exported", "grade_job", "query_job", "verification"]
+
 log = logging.getLogger("openenv.runtime")
+
+_READS_EVENTS: Final = frozenset({"tool_calls", "tool_execution"})
+"""Verifier types that need the record of an episode."""
+
+
+@dataclass(slots=True)
+class Deferred:
+    """What is left to do off the lane before the result is complete (grading reads copies and may take its time)."""
+
+    job: Callable[[], Result]
+    episode: str | None = None
+    seconds: float = 0.0
+
+    def run(self) -> Result:
+        """Do it; the result tells of the step that it belongs to."""
+        result = self.job()
+        result.episode, result.seconds = self.episode, self.seconds
+        return result
+
+
+def verification(play: Play, response: str | None, verifiers: list[VerifierSpec] | None) -> Deferred:
+    """What is left to do to grade the episode as it stands.
+
+    Args:
+        play: Whose episode.
+        response: The agent's last words.
+        verifiers: Those to decide by, instead of the loaded scenario's.
+
+    Raises:
+        ValidationFailed: There is nothing to decide by.
+        EpisodeOver: No episode is running.
+    """
+    scenario = play.scenario
+    if scenario is None and verifiers is None:
+        raise ValidationFailed(
+            "there is nothing to verify: no scenario is loaded and no verifiers were sent",
+            field="verifiers",
+            hint="Load a scenario first, or send verifiers.",
+        )
+    if scenario is None and any(one.verifier_type in _READS_EVENTS for one in verifiers or ()):
+        raise ValidationFailed(
+            "tool calls are recorded under a scenario only, and none is loaded",
+            field="verifiers",
+            hint="Load a scenario before the agent acts.",
+        )
+    if scenario is not None and not play.started:
+        raise EpisodeOver("No episode is running: the last reset failed", hint="Reset to begin one.")
+    evidence, episode = evidence_of(play), play.episode
+    evidence.episode = Episode(episode.id, episode.seed, list(episode.events), response, play.environment.step_count)
+    return Deferred(grade_job(evidence, scenario, verifiers))
+
+
+def exported(play: Play, which: str) -> bytes:
+    """The image of the world's database: as it is, or the ``initial`` one. Raises `Unsupported` where there is none."""
+    if which != "initial":
+        return database_of(play)
+    if play.initial is None:
+        raise Unsupported("there is no initial image: no scenario is loaded", hint="Load a scenario first.")
+    return play.initial
+
+
+def database_of(play: Play) -> bytes:
+    """The image of the world's database. Raises `Unsupported` where it has none."""
+    if not isinstance(play.environment, DatabaseBacked):
+        raise Unsupported(f"{play.specification.name} keeps no database", hint="Use other verifiers than SQL.")
+    return play.environment.database_image()
+
+
+def evidence_of(play: Play) -> Evidence:
+    """What verifiers see of the episode."""
+    final = play.environment.database_image() if isinstance(play.environment, DatabaseBacked) else None
+    return Evidence(episode=play.episode, initial=play.initial, final=final)
+
 
 
 def grade_job(evidence: Evidence, scenario: Scenario | None, verifiers: list[VerifierSpec] | None) -> Callable[[], Result]:

@@ -9,52 +9,31 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, cast
 
-from openenv.environment import AsyncEnvironment, Context, DatabaseBacked
+from openenv.environment import AsyncEnvironment
 from openenv.errors import (
     EpisodeOver,
     ExecutionFailed,
     OpenEnvError,
     Unsupported,
-    ValidationFailed,
 )
-from openenv.operation import Episode, Event, Operation, RequestContext, Result
+from openenv.operation import Episode, Event, Operation, Result
 from openenv.runtime.answers import copied, settled
-from openenv.runtime.beginning import context_of, reset_arguments
-from openenv.runtime.grading import grade_job, query_job
+from openenv.runtime.beginning import context_of, reset_arguments, set_up
+from openenv.runtime.grading import Deferred, database_of, evidence_of, exported, grade_job, query_job, verification
 from openenv.runtime.raised import is_stopped, text_of
 from openenv.runtime.seen import Seen
 from openenv.runtime.snapshots import image_of, put_back
 from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
-from openenv.scenario import Scenario, ToolCall
-from openenv.tools import ToolEnvironment, ToolProvider
+from openenv.scenario import Scenario
+from openenv.tools import ToolProvider
 from openenv.types import Action, Observation, WireObservation
-from openenv.verifiers import Evidence, VerifierSpec
 
-__all__ = ["Deferred", "Play", "drive"]
+__all__ = ["Play", "drive"]
 
 log = logging.getLogger("openenv.runtime")
-
-READS_EVENTS = frozenset({"tool_calls", "tool_execution"})
-"""Verifier types that need the record of an episode."""
-
-
-@dataclass(slots=True)
-class Deferred:
-    """What is left to do off the lane before the result is complete (grading reads copies and may take its time)."""
-
-    job: Callable[[], Result]
-    episode: str | None = None
-    seconds: float = 0.0
-
-    def run(self) -> Result:
-        """Do it; the result tells of the step that it belongs to."""
-        result = self.job()
-        result.episode, result.seconds = self.episode, self.seconds
-        return result
 
 
 class Play:
@@ -178,38 +157,9 @@ class Play:
         observation = self._transformed(observation)
         environment.step_count = 0
         if scenario is not None:
-            await self._set_up(scenario)
+            await set_up(self, scenario)
         self.started = True
         self.last = Result(observation=observation, reward=observation.reward, done=self._seen.ended(observation))
-
-    async def _set_up(self, scenario: Scenario) -> None:
-        for number, call in enumerate(scenario.setup, start=1):
-            context = Context(RequestContext(headers=call.context or scenario.context))
-            error = await self._set_up_with(call, context)
-            if error is not None:
-                raise ValidationFailed(
-                    f"scenario {scenario.id!r}: setup call {number} ({call.tool}) failed: {error.message}",
-                    field=f"setup.{number - 1}",
-                    hint=error.hint,
-                )
-        self.environment.step_count = 0
-        if isinstance(self.environment, DatabaseBacked):
-            self.initial = self.environment.database_image()
-
-    async def _set_up_with(self, call: ToolCall, context: Context) -> OpenEnvError | None:
-        """Make a setup call: directly where the class has tools of its own, else as a step. Return why it failed."""
-        environment = self.environment
-        if isinstance(environment, ToolEnvironment):
-            return environment.call_tool(call.tool, call.arguments, context).error
-        if self._tools is None:
-            raise Unsupported(f"{self.specification.name} has no tools, so it cannot run a scenario's setup")
-        action = self._tools.tool_action(call.tool, call.arguments)
-        asked = self.specification.step_context
-        observation = environment.step(action, **({} if asked is None else {asked: context}))
-        if self._waits:
-            observation = await cast("Awaitable[Any]", observation)
-        outcome = self._tools.outcome_of(action, observation)
-        return None if outcome is None else outcome.error
 
     async def _step(self, operation: Operation) -> Result | Deferred:
         return await self._act(operation.payload, operation)
@@ -335,7 +285,7 @@ class Play:
         if not result.done:
             return result
         self.over = True
-        decide = grade_job(self._evidence(), scenario, None)
+        decide = grade_job(evidence_of(self), scenario, None)
 
         def job() -> Result:
             graded = decide()
@@ -383,37 +333,14 @@ class Play:
         return await self._answered(self.last, operation)
 
     async def _verify(self, operation: Operation) -> Result | Deferred:
-        response: str | None
-        verifiers: list[VerifierSpec] | None
         response, verifiers = operation.payload
-        if self.scenario is None and verifiers is None:
-            raise ValidationFailed(
-                "there is nothing to verify: no scenario is loaded and no verifiers were sent",
-                field="verifiers",
-                hint="Load a scenario first, or send verifiers.",
-            )
-        if self.scenario is None and any(one.verifier_type in READS_EVENTS for one in verifiers or ()):
-            raise ValidationFailed(
-                "tool calls are recorded under a scenario only, and none is loaded",
-                field="verifiers",
-                hint="Load a scenario before the agent acts.",
-            )
-        if self.scenario is not None and not self.started:
-            raise EpisodeOver("No episode is running: the last reset failed", hint="Reset to begin one.")
-        evidence = self._evidence()
-        events = list(self.episode.events)
-        evidence.episode = Episode(self.episode.id, self.episode.seed, events, response, self.environment.step_count)
-        return Deferred(grade_job(evidence, self.scenario, verifiers))
+        return verification(self, response, verifiers)
 
     async def _query(self, operation: Operation) -> Result | Deferred:
-        return Deferred(query_job(self._database(), operation.payload))
+        return Deferred(query_job(database_of(self), operation.payload))
 
     async def _export(self, operation: Operation) -> Result:
-        if operation.payload == "initial":
-            if self.initial is None:
-                raise Unsupported("there is no initial image: no scenario is loaded", hint="Load a scenario first.")
-            return Result(value=self.initial)
-        return Result(value=self._database())
+        return Result(value=exported(self, operation.payload))
 
     async def _snapshot(self, operation: Operation) -> Result:
         return Result(value=await image_of(self))
@@ -421,15 +348,6 @@ class Play:
     async def _restore(self, operation: Operation) -> Result:
         image, seed = operation.payload
         return await self._answered(await put_back(self, image, seed), operation)
-
-    def _database(self) -> bytes:
-        if not isinstance(self.environment, DatabaseBacked):
-            raise Unsupported(f"{self.specification.name} keeps no database", hint="Use other verifiers than SQL.")
-        return self.environment.database_image()
-
-    def _evidence(self) -> Evidence:
-        final = self.environment.database_image() if isinstance(self.environment, DatabaseBacked) else None
-        return Evidence(episode=self.episode, initial=self.initial, final=final)
 
     def _transformed(self, observation: Any) -> WireObservation:
         if type(observation) not in self._seen.natives:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.errors import Cancelled, LaneLost, OpenEnvError, Overloaded, SessionError
 from openenv.operation import Control, Operation, Principal, RequestContext, Result
-from openenv.runtime.play import Deferred, Play, drive
+from openenv.runtime.grading import Deferred
+from openenv.runtime.play import Play, drive
 from openenv.runtime.said import Said
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from openenv.protocol.json import dump
 from openenv.runtime.executors import frames
 from openenv.runtime.executors.answers import AnswerWriter, write_notice
 from openenv.runtime.executors.orders import OrderReader, Plan
-from openenv.runtime.play import Deferred, Play, drive
+from openenv.runtime.grading import Deferred
+from openenv.runtime.play import Play, drive
 from openenv.runtime.raised import text_of
 from openenv.runtime.specification import EnvironmentSpecification
 
