@@ -61,6 +61,7 @@ class GymVectorEnv(VectorEnv[Any, Any, "npt.NDArray[Any]"]):
         reset_options: Mapping[str, Any] | None = None,
         **connection: Any,
     ) -> None:
+        self.closed = True  # as long as there is nothing to close: older Gymnasium closes what is collected
         spaces.check(render_mode)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         vector: VectorEnvClient[Any, Any, Any] = VectorEnvClient(
@@ -85,6 +86,7 @@ class GymVectorEnv(VectorEnv[Any, Any, "npt.NDArray[Any]"]):
         self._values: list[Any] = [None] * num_envs
         self._episodes: list[str | None] = [None] * num_envs
         self._begun = False
+        self.closed = False
 
     @property
     def vector(self) -> SyncVectorEnvClient[Any, Any, Any]:
