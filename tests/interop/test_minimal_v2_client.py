@@ -37,7 +37,7 @@ def started(module_serve: Servers) -> Callable[..., str]:
     return start
 
 
-@pytest.fixture(params=["openenv-json", "openenv-msgpack", "uvicorn-json", "uvicorn-msgpack"])
+@pytest.fixture(params=["openenv-json", "openenv-msgpack", "workers-json", "uvicorn-msgpack"])
 def workshop(request: pytest.FixtureRequest, started: Callable[..., str]) -> Callable[[], Client]:
     """Makes clients of the workshop, under each server and in both encodings."""
     server, encoding = request.param.split("-")

@@ -118,6 +118,8 @@ class Request:
     error: OpenEnvError | None = None
     as_finished: bool = False
     """Of a batch: whether each entry is answered by itself."""
+    digest: int | None = None
+    """Of a part of a batch: what tells the client's whole frame from any other. Only workers say it, to each other."""
 
 
 @dataclass(slots=True)
@@ -141,7 +143,11 @@ class V2Codec:
         entry = _typed_dict(
             "Entry", {"session": _Session, "action": NotRequired[action_type], "reset": NotRequired[dict[str, Any]]}
         )
-        entries = {"entries": Annotated[list[entry], Field(max_length=MOST_ENTRIES)], "as_finished": NotRequired[bool]}  # type: ignore[valid-type]
+        entries = {
+            "entries": Annotated[list[entry], Field(max_length=MOST_ENTRIES)],  # type: ignore[valid-type]
+            "as_finished": NotRequired[bool],
+            "digest": NotRequired[_Id],
+        }
         data = _typed_dict("Batch", entries)
         batch = _typed_dict("BatchFrame", frame | {"op": Literal["batch"], "data": data})
         self._step = _validator(step)
@@ -196,6 +202,7 @@ class V2Codec:
             data = envelope.get("data", {})
             if op == "batch":
                 request.data, request.as_finished = self._entries(data)
+                request.digest = data.get("digest")
             else:
                 request.data = self._data(op, data)
             request.op = op
@@ -227,7 +234,7 @@ class V2Codec:
     def _entries(self, data: dict[str, Any]) -> tuple[list[Entry], bool]:
         """A batch's entries one by one: a wrong one is that one's error, and does not concern the others."""
         entries, as_finished = data.get("entries"), data.get("as_finished", False)
-        unknown = data.keys() - {"entries", "as_finished"}
+        unknown = data.keys() - {"entries", "as_finished", "digest"}
         if not isinstance(entries, list) or len(entries) > MOST_ENTRIES or not isinstance(as_finished, bool) or unknown:
             raise ValidationFailed(
                 f"a batch has a list 'entries' of at most {MOST_ENTRIES}, and perhaps a truth value 'as_finished'",
@@ -287,6 +294,7 @@ def _batch(frame: dict[str, Any]) -> Request:
         frame.get("ack", 0),
         frame.get("deadline_ms"),
         as_finished=data.get("as_finished", False),
+        digest=data.get("digest"),
     )
 
 

@@ -7,10 +7,12 @@ from typing import Any
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-__all__ = ["LINE", "Moving", "misdirected"]
+__all__ = ["LINE", "SIBLING", "Moving", "misdirected"]
 
 LINE = "openenv.line"
 """The ASGI extension's name: the scope of a request to a worker has its connection under it."""
+SIBLING = "openenv.sibling"
+"""The same of a socket at whose other end is another worker, for a client of its own."""
 
 
 class Moving(Response):

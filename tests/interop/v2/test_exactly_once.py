@@ -160,7 +160,6 @@ async def test_at_most_8_mib_are_kept_and_always_the_last(url: str) -> None:
         assert codes([await wire.ask(**frame) for frame in frames]) == ["ANSWER_GONE"] * 3 + [None]
 
 
-@pytest.mark.parametrize("server", ["openenv", "uvicorn"], indirect=True)
 @pytest.mark.parametrize("as_finished", [False, True])
 async def test_a_batch_that_was_lost_is_found_again(url: str, tmp_path: Path, as_finished: bool) -> None:
     async with Wire(url) as first:

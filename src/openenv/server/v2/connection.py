@@ -44,6 +44,8 @@ class V2Connection:
         self.sessions: dict[str, Session] = {}
         """Those that this connection holds."""
         self.lost = False
+        self.is_relayed = False
+        """Whether another worker is at the other end, for a client of its own."""
         self.listening = Listening(self)
         self.doing = Doing(self)
         self.relays: Relays | None = None

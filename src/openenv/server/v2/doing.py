@@ -7,6 +7,7 @@ its frame came; nothing here waits.
 from __future__ import annotations
 
 import asyncio
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from openenv.errors import Cancelled, DeadlineExceeded, OpenEnvError, ValidationFailed
@@ -87,16 +88,22 @@ class Doing:
             return self._connection.shared.snapshots.get(session, named)
         return unseal(snapshot_bytes(named), self._core.snapshot_key)
 
-    def batch(self, request: Request, frame: str | bytes, whole: Whole | None = None) -> None:
-        """Step and reset many sessions; the results go into a whole where this is only a part of one."""
+    def batch(self, request: Request, frame: str | bytes) -> None:
+        """Step and reset many sessions."""
+        if request.digest is not None and not self._connection.is_relayed:
+            raise ValidationFailed("unknown field 'digest'", field="digest", hint="Leave it away.")
+        if request.data:
+            self.part(request, frame, None)
+        else:
+            self._connection.answer(request, self._encoding.results([]))
+
+    def part(self, request: Request, frame: str | bytes, whole: Whole | None) -> None:
+        """The entries of a batch; the results go into a whole where they are only some of one."""
         connection = self._connection
         entries: list[Entry] = request.data
         number = request.id or 0
-        if not entries:
-            connection.answer(request, self._encoding.results([]))
-            return
         batch = Batch(number, len(entries), as_finished=request.as_finished, whole=whole)
-        digest = hash(frame)
+        digest = request.digest or self.digest(frame)
         share = len(frame) // len(entries)
         named: set[str] = set()
         for index, entry in enumerate(entries):
@@ -109,6 +116,13 @@ class Doing:
                 self._once(asked, request.deadline_ms)
             except OpenEnvError as error:
                 self._put(batch, index, entry.session, self._encoding.error(connection.told(error)))
+
+    def digest(self, frame: str | bytes) -> int:
+        """Tells a batch's frame from any other: in one process, or in all of a server's, where parts of it may go."""
+        if self._core.siblings is None:
+            return hash(frame)
+        whole = frame.encode() if isinstance(frame, str) else frame
+        return int.from_bytes(blake2b(whole, digest_size=6).digest(), "big") + 1
 
     def _entry_session(self, entry: Entry, named: set[str], acknowledged: int) -> Session:
         if entry.error is not None:

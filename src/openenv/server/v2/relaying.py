@@ -78,18 +78,24 @@ class Relays:
         return way
 
     def _batch(self, request: Request, frame: str | bytes) -> bool:
-        """Take a batch apart where it is about several workers; each part is the same bytes whenever the whole is."""
+        """Take a batch apart where it is about several workers: the parts carry the whole's digest."""
         homes = [self._home(entry.session) for entry in request.data]
-        if not any(home is not None for home in homes):
+        first = next((home for home in homes if home is not None), None)
+        if first is None:
             return False
+        if all(home == first for home in homes):
+            self._way(first).send(frame, request)
+            return True
         connection = self._connection
         message = connection.encoding.read(frame)
+        digest = connection.doing.digest(frame)
         parts = _Parts(connection, request, len(homes))
         places: dict[int | None, list[int]] = {}
         for place, home in enumerate(homes):
             places.setdefault(home, []).append(place)
         for home, mine in places.items():
-            data = message["data"] | {"entries": [message["data"]["entries"][place] for place in mine]}
+            entries = [message["data"]["entries"][place] for place in mine]
+            data = message["data"] | {"entries": entries, "digest": digest}
             part = connection.encoding.written(message | {"data": data})
             sub = Request(
                 request.id,
@@ -99,10 +105,11 @@ class Relays:
                 request.ack,
                 request.deadline_ms,
                 as_finished=request.as_finished,
+                digest=digest,
             )
             whole = None if request.as_finished else (parts, mine)
             if home is None:
-                connection.doing.batch(sub, part, whole)
+                connection.doing.part(sub, part, whole)
             else:
                 self._way(home).send(part, sub, whole)
         return True

@@ -15,6 +15,7 @@ from openenv.protocol.v2_answers import ENCODINGS, Encoding
 from openenv.runtime.ledger import Ledger
 from openenv.server.conversation import DOOR
 from openenv.server.core import ServerCore
+from openenv.server.moving import SIBLING
 from openenv.server.v2.connection import IN_FLIGHT, V2Connection
 from openenv.server.v2.line import AsgiLine, DoorLine
 from openenv.server.v2.relaying import Relays
@@ -61,6 +62,7 @@ class V2Socket:
         line = past_asgi or AsgiLine(send, binary=encoding.binary)
         talk = V2Connection(self.shared, connection, context, encoding, line)
         if self.core.siblings is not None:
+            talk.is_relayed = SIBLING in scope.get("extensions", {})
             talk.relays = Relays(talk, scope)
         try:
             try:

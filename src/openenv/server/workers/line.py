@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import httptools
 
-from openenv.server.moving import LINE, misdirected
+from openenv.server.moving import LINE, SIBLING, misdirected
 from openenv.server.porch import Porch
 from openenv.server.workers.siblings import Siblings
 from openenv.server.workers.where import Head, destination
@@ -107,6 +107,7 @@ class Line(Porch):
         scope = getattr(self.transport.get_protocol(), "scope", None)
         if self._known and scope is not None:
             scope["client"], scope["server"] = self.client, self.server
+            scope["extensions"][SIBLING] = {}
 
     def move(self, to: int, scope: Mapping[str, Any], body: bytes) -> bool:
         """Move with a request that has been read already; False when that cannot be any more."""
