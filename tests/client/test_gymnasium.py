@@ -385,3 +385,21 @@ def test_the_client_of_a_vector_is_checked_by_its_types() -> None:
     with pytest.raises(ValueError, match="sometimes"):
         GymVectorEnv("http://localhost:1", 1, LINE, autoreset_mode="sometimes")
     assert issubclass(LineEnv, EnvClient)
+
+
+def test_gymnasiums_wrappers_take_them(server: Server) -> None:
+    vector = gymnasium.wrappers.vector.DictInfoToList(
+        gymnasium.wrappers.vector.RecordEpisodeStatistics(GymVectorEnv(server.url, 3, LINE, client=LineEnv))
+    )
+    env = gymnasium.wrappers.TimeLimit(GymEnv(server.url, LINE, client=LineEnv), 2)
+    try:
+        vector.reset(seed=1)
+        told: list[Any] = [one for _ in range(20) for one in vector.step(np.full(3, 1))[4]]
+        lengths = [one["episode"]["l"] for one in told if "episode" in one]
+        assert lengths
+        assert all(1 <= length <= 12 for length in lengths)
+        env.reset(seed=1)
+        assert [env.step(2)[3] for _ in range(2)] == [False, True]
+    finally:
+        vector.close()
+        env.close()
