@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 from openenv.errors import ExecutionFailed, InvalidFrame
 
@@ -45,7 +45,7 @@ def pack(value: Any, *, textual: bool = False) -> bytes:
         packed: bytes = msgpack.packb(value, default=_plain)
         if not textual and not _is_textual(packed):
             packed = msgpack.packb(_text_keyed(value), default=lambda one: _text_keyed(_plain(one)))
-    except (ValueError, TypeError, OverflowError, RecursionError, PydanticSerializationError) as error:
+    except Exception as error:  # noqa: BLE001 - what a model's computed fields raise comes as it is
         raise ExecutionFailed(f"the environment's answer cannot be written as MessagePack: {error}") from None
     return packed
 

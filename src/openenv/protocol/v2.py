@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 from typing_extensions import TypedDict
 
-from openenv.errors import OpenEnvError, SnapshotRefused, UnknownType, ValidationFailed
+from openenv.errors import InvalidFrame, OpenEnvError, SnapshotRefused, UnknownType, ValidationFailed
 from openenv.protocol.json import parse, refusal
 from openenv.protocol.messagepack import unpack
 from openenv.types import is_choice
@@ -161,6 +161,8 @@ class V2Codec:
             return self._of_message(unpack(frame))
         except OpenEnvError as error:
             return Request(None, "invalid", error=error)
+        except RecursionError:
+            return Request(None, "invalid", error=InvalidFrame("nested too deeply", hint="Send a flatter document."))
 
     def _of_text(self, text: str) -> Request:
         try:
@@ -225,9 +227,8 @@ class V2Codec:
 
     def _action_of(self, data: Any) -> Any:
         try:
-            if _has_bytes(data):
-                return self._action.validate_python(data)
-            return self._action.validate_json(json.dumps(data))
+            written = _written(data)
+            return self._action.validate_python(data) if written is None else self._action.validate_json(written)
         except ValidationError as error:
             raise refusal(error, message="Invalid action", choice=self._choice) from None
 
@@ -320,9 +321,9 @@ def _validator(kind: Any) -> SchemaValidator:
     return validator
 
 
-def _has_bytes(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_has_bytes(one) for one in value.values())
-    if isinstance(value, list):
-        return any(_has_bytes(one) for one in value)
-    return isinstance(value, bytes)
+def _written(value: Any) -> str | None:
+    """The value as JSON; None for what only MessagePack can say: bytes, timestamps, deep nesting."""
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return None

@@ -16,6 +16,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from pydantic_core import PydanticSerializationError, to_json
 
+from openenv.encoded import value_of as encoded_value
 from openenv.errors import ExecutionFailed, OpenEnvError
 from openenv.operation import Operation, Result
 from openenv.protocol.json import body_of, dump, dump_error, loads, number
@@ -175,7 +176,7 @@ class MessagePackEncoding:
         plain = not has_bytes(kind)
         try:
             seen = kind.__pydantic_serializer__.to_python(observation, mode="json" if plain else "python", exclude=_LIFTED)
-        except (PydanticSerializationError, ValueError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001 - what the fields that are computed raise comes as it is
             raise ExecutionFailed(f"the observation cannot be written: {error}") from None
         known = {"observation": seen, "reward": _finite(result.reward), "done": result.done}
         beside = _beside(operation, result, observation)
@@ -233,10 +234,14 @@ def _kept(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown(operation: Operation, result: Result) -> dict[str, Any]:
-    """The data of the event ``step``."""
+    """The data of the event ``step``. Raises `ExecutionFailed` for an observation that cannot be written."""
     observation = result.observation
     assert observation is not None
-    known = {"op": operation.op, "observation": loads(body_of(observation)), "reward": result.reward, "done": result.done}
+    try:
+        seen = encoded_value(body_of(observation))
+    except (ValueError, RecursionError) as error:
+        raise ExecutionFailed(f"the observation cannot be shown: {error}") from None
+    known = {"op": operation.op, "observation": seen, "reward": result.reward, "done": result.done}
     return known | _beside(operation, result, observation)
 
 

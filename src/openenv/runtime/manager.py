@@ -128,7 +128,7 @@ class SessionManager:
         return self._submit(session, operation, finish)
 
     def _submit(self, session: Session, operation: Operation, finish: Finish) -> Result | None:
-        if not session.expires:
+        if not session.expires and self.specification.inline:
             return session.world.submit(operation, finish)
 
         def renewed(result: Result) -> None:

@@ -261,7 +261,10 @@ class World:
 
     def _show(self, operation: Operation, result: Result) -> None:
         for observer in list(self.observers):
-            observer(operation, result)
+            try:
+                observer(operation, result)
+            except Exception:
+                log.exception("somebody who watches %s raised", self.specification.name)
 
     def _run_on_lane(self, job: Callable[[], Any], finish: Finish, lane: Lane | None) -> None:
         try:
@@ -303,8 +306,10 @@ class World:
         if isinstance(outcome, Deferred):
             self._decide(outcome, finish)
             return
-        finish(outcome)
-        self._next()
+        try:
+            finish(outcome)
+        finally:  # whatever goes wrong where the answer is sent, the world is there for the others
+            self._next()
 
     def _decide(self, deferred: Deferred, finish: Finish) -> None:
         """Grade on threads of grading's own. Should that hang, the environment is none the worse: only the answer is an error."""

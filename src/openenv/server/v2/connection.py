@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -20,6 +21,8 @@ from openenv.server.v2.relaying import Relays
 from openenv.server.v2.shared import V2Shared
 
 __all__ = ["IN_FLIGHT", "V2Connection"]
+
+log = logging.getLogger("openenv.server")
 
 IN_FLIGHT: Final = 1024
 """Requests without an answer; with more, frames are left unread."""
@@ -55,6 +58,7 @@ class V2Connection:
         self._closing: set[str] = set()
         """Sessions that this connection has asked to close."""
         self._pending = 0
+        self._flowing = False
         self._backlog: deque[str | bytes | None] = deque()
         doing, listening, opening = self.doing, self.listening, Opening(self)
         self._handlers: Mapping[str, _Handler] = {
@@ -89,8 +93,14 @@ class V2Connection:
 
     def flow(self) -> None:
         """Go on with what waits: the client reads again, or something was answered."""
-        while self._backlog and self._pending < IN_FLIGHT and not self.line.clogged:
-            self._begin(self._backlog.popleft())
+        if self._flowing:  # what is begun below may end something at once, which calls this again
+            return
+        self._flowing = True
+        try:
+            while self._backlog and self._pending < IN_FLIGHT and not self.line.clogged:
+                self._begin(self._backlog.popleft())
+        finally:
+            self._flowing = False
         if not self._backlog and not self.line.clogged:
             self.line.read(True)
 
@@ -108,6 +118,10 @@ class V2Connection:
                 self._handlers[request.op](request, frame)
         except OpenEnvError as error:
             self.refuse(request, error)
+        except Exception:
+            # One frame's mishap is not to cost the connection, which may have thousands of sessions.
+            log.exception("a frame of protocol v2 could not be handled")
+            self.refuse(request, OpenEnvError("the server failed"))
 
     def _invalid(self, request: Request, size: int) -> None:
         """What cannot be understood is counted and logged like everything else."""

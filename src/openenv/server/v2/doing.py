@@ -7,6 +7,7 @@ its frame came; nothing here waits.
 from __future__ import annotations
 
 import asyncio
+import logging
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from openenv.server.v2.connection import V2Connection
 
 __all__ = ["Doing", "late"]
+
+log = logging.getLogger("openenv.server")
 
 _NOT_BEGUN: Final = frozenset(
     {
@@ -256,9 +259,12 @@ class Doing:
             elif result.error is None and operation.op == "fork":
                 for session_id in result.value:
                     self._connection.hold_new(session_id)
+            return self._encoding.result(operation, result)
         except OpenEnvError as error:
             return self._encoding.error(error)
-        return self._encoding.result(operation, result)
+        except Exception:
+            log.exception("an answer of protocol v2 could not be written")
+            return self._encoding.error(OpenEnvError("the answer could not be written"))
 
     def _kept_snapshot(self, session: Session, image: bytes, *, export: bool) -> dict[str, object]:
         where = episode_of(image)

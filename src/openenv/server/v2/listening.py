@@ -132,11 +132,17 @@ class Listening:
         world = session.world
 
         def seen(operation: Operation, result: Result) -> None:
-            if operation.session == session.id and operation.op in _WATCHED and result.error is None:
-                self.tell("step", session.id, shown(operation, result))
+            if operation.session != session.id or operation.op not in _WATCHED or result.error is not None:
+                return
+            try:
+                data = shown(operation, result)
+            except OpenEnvError as error:
+                data = {"op": operation.op, "error": error.body()}
+            self.tell("step", session.id, data)
 
         def ended(reason: str) -> None:
             self._watched.pop(session.id, None)
+            world.observers.discard(seen)  # a named world may live on
             if session.id not in self._ears:
                 self.tell("session_ended", session.id, {"reason": reason})
 

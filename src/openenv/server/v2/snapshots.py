@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from openenv.errors import Overloaded, ValidationFailed
+from openenv.errors import Overloaded, SessionError, ValidationFailed
 from openenv.runtime import Session
 
 __all__ = ["SnapshotStore"]
@@ -23,7 +23,9 @@ class SnapshotStore:
         self._bytes = 0
 
     def put(self, session: Session, image: bytes) -> str:
-        """Keep an image: its id. Raises `Overloaded` when there is no room for more."""
+        """Keep an image: its id. Raises `Overloaded` where there is no room for more, `SessionError` for an ended session."""
+        if session.ended is not None:  # while it was made; nobody would ever let go of it
+            raise SessionError(f"The session has ended: {session.ended}", hint="Open a new one.")
         if self._bytes + len(image) > self.MOST_BYTES:
             raise Overloaded("this server keeps too many snapshots", hint="Export them, or close sessions.")
         known = self._of_session.get(session.id)
