@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.speedups import apply_mask
 
 from benchmarks import calendar, echo, encodings, forks, machine, page, sessions
 from benchmarks.calendar import Cost
@@ -24,7 +25,7 @@ from benchmarks.load import Measurement, Order
 from benchmarks.load.dialects import DIALECTS
 from benchmarks.load.process import Load, LoadFailed, loading
 from benchmarks.load.run import carry_out
-from benchmarks.load.wire import WrongAnswer, answer_frame, frame, take_frame, take_message, take_reply
+from benchmarks.load.wire import PONG, WrongAnswer, answer_frame, frame, take_frame, take_message, take_reply
 from benchmarks.part import Run
 from benchmarks.processes import Burden, Overhead
 from benchmarks.results import Results
@@ -144,6 +145,27 @@ def test_frames_are_read_as_they_are_written() -> None:
         assert len(sent) == len(answer_frame(payload)) + 4
     with pytest.raises(WrongAnswer, match="closed"):
         take_message(bytearray(b"\x89\x00\x88\x02\x03\xe8"))
+
+
+def test_pings_among_answers_are_answered() -> None:
+    talk = DIALECTS["echo"](Order("http://127.0.0.1:1", "echo", 1, 1.0, ()), range(1))
+    learning = talk.learning()
+    asked, _ = next(learning)
+    payload = apply_mask(asked[6:], asked[2:6])
+    with pytest.raises(StopIteration):
+        learning.send(payload)
+    answer, ping = answer_frame(payload), b"\x89\x02hi"
+    assert talk.right(answer)
+    for together in (ping + answer, answer + ping, ping + answer + ping):
+        assert not talk.right(together)
+        kept, reply = talk.more(together)
+        assert kept == answer
+        assert reply == frame(b"hi", PONG) * together.count(ping)
+    assert talk.more(ping + answer[:10]) == (answer[:10], frame(b"hi", PONG))
+    assert talk.more(answer + ping[:1]) == (answer + ping[:1], b"")
+    for wrong in (answer_frame(b"no"), answer + answer):
+        with pytest.raises(WrongAnswer, match="not the answer"):
+            talk.more(wrong)
 
 
 def test_http_answers_are_read_with_a_length_and_in_chunks() -> None:

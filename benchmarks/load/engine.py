@@ -44,7 +44,7 @@ def converse(opened: socket.socket, script: Script) -> None:
                 _answer_pings(opened, buffer)
             data, reader = script.send(answer)
     except StopIteration:
-        return
+        _answer_pings(opened, buffer)
 
 
 def _answer_pings(opened: socket.socket, buffer: bytearray) -> None:
@@ -153,20 +153,22 @@ class Steps:
             if line.rest:
                 data = line.rest + data
                 line.rest = b""
-            if talk.right(data):
-                if counting:
-                    self.latencies.append(now - line.asked_ns)
-                    self.steps += talk.steps
-                if asking:
-                    request = talk.ask()
-                    line.asked_ns = clock()
-                    line.socket.sendall(request)
-                else:
-                    self._waiting -= 1
-                continue
-            line.rest, reply = talk.more(data)
-            if reply:
-                line.socket.sendall(reply)
+            if not talk.right(data):
+                data, reply = talk.more(data)
+                if reply:
+                    line.socket.sendall(reply)
+                if not talk.right(data):
+                    line.rest = data
+                    continue
+            if counting:
+                self.latencies.append(now - line.asked_ns)
+                self.steps += talk.steps
+            if asking:
+                request = talk.ask()
+                line.asked_ns = clock()
+                line.socket.sendall(request)
+            else:
+                self._waiting -= 1
 
 
 class Connects:

@@ -62,7 +62,10 @@ class Talk(ABC):
 
     @abstractmethod
     def more(self, data: bytes) -> tuple[bytes, bytes]:
-        """What to keep of an answer that is not whole yet, and what to send at once. Raises `WrongAnswer` when it is whole."""
+        """Of what is not the right answer: what to keep, which may be the right one now, and what to send at once.
+
+        Raises `WrongAnswer` when it is a whole answer, and another one.
+        """
 
     @abstractmethod
     def closing(self) -> Script:
@@ -73,14 +76,19 @@ class SocketTalk(Talk):
     """What all dialects on WebSockets share."""
 
     def more(self, data: bytes) -> tuple[bytes, bytes]:
-        buffer, reply = bytearray(data), b""
-        while buffer and (found := take_frame(buffer)) is not None:
+        """Pings may come before an answer and after it."""
+        buffer, kept, reply = bytearray(data), b"", b""
+        while True:
+            before = bytes(buffer)
+            if (found := take_frame(buffer)) is None:
+                return kept + before, reply
             opcode, payload = found
             if opcode == PING:
                 reply += frame(payload, PONG)
-            else:
+                continue
+            kept += before[: len(before) - len(buffer)]
+            if not self.right(kept):
                 raise WrongAnswer("not the answer that the first step had", payload)
-        return bytes(buffer), reply
 
     def closing(self) -> Script:
         yield frame(b"\x03\xe8", CLOSE), take_close
