@@ -78,24 +78,25 @@ def _steps(order: Order) -> Measurement:
         steps = Steps(lines)
         steps.begin()
         steps.play(min(_LONGEST_WARM_UP_S, order.seconds / 4), counting=False)
-
-        def play() -> None:
-            steps.play(order.seconds, counting=True)
-            patient_until = time.perf_counter() + _LONGEST_WINDOW_S
-            while len(steps.latencies) < len(lines) and time.perf_counter() < patient_until:
-                steps.play(order.seconds / 4, counting=True)
-
-        window = _window(order, play)
+        window = _window(order, lambda: _long_enough(steps.play, order.seconds, steps.latencies, len(lines)))
         steps.end()
         sizes = len(lines[0].talk.ask()), lines[0].talk.answer_bytes
     return _measurement(steps.steps, steps.latencies, window, sizes)
+
+
+def _long_enough(play: Callable[..., None], seconds: float, latencies: array[int], least: int) -> None:
+    """Play for that long, and on while there are fewer answers than ``least``."""
+    play(seconds, counting=True)
+    patient_until = time.perf_counter() + _LONGEST_WINDOW_S
+    while len(latencies) < least and time.perf_counter() < patient_until:
+        play(seconds / 4, counting=True)
 
 
 def _connects(order: Order) -> Measurement:
     make = DIALECTS[order.dialect]
     with closing(Connects(order.url, lambda: make(order, range(1)), _LIVES_AT_ONCE)) as lives:
         lives.play(min(_LONGEST_WARM_UP_S, order.seconds / 4), counting=False)
-        window = _window(order, lambda: lives.play(order.seconds, counting=True))
+        window = _window(order, lambda: _long_enough(lives.play, order.seconds, lives.latencies, _LIVES_AT_ONCE))
         lives.play(_LONGEST_WINDOW_S, counting=False, again=False)
     return _measurement(len(lives.latencies), lives.latencies, window, (0, 0))
 
