@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from openenv.client.v2.answers import discard, take
@@ -39,9 +39,9 @@ class Channel:
         fruitless: Attempts to connect since the last answer.
     """
 
-    def __init__(self, settings: LinkSettings, encodings: Sequence[Encoding], resume_within_s: float | None) -> None:
+    def __init__(self, settings: LinkSettings, encoding: Encoding, resume_within_s: float | None) -> None:
         self.settings = settings
-        self.encodings = list(encodings)
+        self.encoding = encoding
         self.resume_within_s = resume_within_s
         self.link: Link | None = None
         self.hello: Hello | None = None
@@ -69,7 +69,7 @@ class Channel:
             if self._keeper is not None and not self._keeper.done():
                 return
             if self.hello is None:
-                link = await Link.open(self.settings, self.encodings)
+                link = await Link.open(self.settings, self.encoding)
                 self.greet(link)
                 link.start(self.receive)
                 self.events.subscribe_all(link)
@@ -79,16 +79,10 @@ class Channel:
             self._keeper = asyncio.create_task(self._keep(link), name="openenv-v2-keeper")
 
     def greet(self, link: Link) -> None:
-        """Learn from a new connection's hello. Frames are kept as bytes: later connections have to speak the same encoding."""
+        """Learn from a new connection's hello."""
         if self.hello is None:
             self._slots = asyncio.Semaphore(int(link.hello.limits.in_flight))
         self.hello = link.hello
-        self.encodings = [link.encoding]
-
-    @property
-    def encoding(self) -> Encoding:
-        """What was agreed on, or is offered first."""
-        return self.encodings[0]
 
     @property
     def limits(self) -> Limits:

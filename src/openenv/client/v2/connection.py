@@ -20,7 +20,7 @@ from openenv.client.v2.events import EventStream
 from openenv.client.v2.forms import Forms
 from openenv.client.v2.link import LinkSettings
 from openenv.client.v2.session import DEFAULT, RemoteSession, Timeout, session_names
-from openenv.client.v2.wire import EncodingName, Hello, encodings_for
+from openenv.client.v2.wire import EncodingName, Hello, encoding_of
 from openenv.errors import OpenEnvError
 from openenv.types import StepResult
 
@@ -48,7 +48,7 @@ class Connection:
         base_url: ``ws://``, ``wss://``, ``http://``, ``https://`` or a bare ``host:port``; a path prefix is kept.
         headers: Sent with the handshake; or a function that makes them for each, which is called again when a token expired.
         timeout_s: Seconds that a call waits for its answer; ``None`` waits for ever.
-        encoding: ``"json"``, ``"msgpack"`` (the extra of that name), or ``None`` for what both sides have.
+        encoding: ``"json"`` or ``"msgpack"`` (the extra of that name, on both sides), which pays for bytes and arrays.
         resume_within_s: How long to try to get a lost connection back; ``None``: as long as sessions live without one.
         connect_timeout_s: Seconds for the handshake; ``None`` waits for ever.
         ping_interval_s: Seconds of silence after which a ping is sent; ``None`` sends none.
@@ -65,7 +65,7 @@ class Connection:
         *,
         headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
         timeout_s: float | None = 60.0,
-        encoding: EncodingName | None = None,
+        encoding: EncodingName = "json",
         resume_within_s: float | None = None,
         connect_timeout_s: float | None = 10.0,
         ping_interval_s: float | None = 10.0,
@@ -86,7 +86,7 @@ class Connection:
                 ping_interval_s=positive("ping_interval_s", ping_interval_s),
                 ping_timeout_s=positive("ping_timeout_s", ping_timeout_s),
             ),
-            encodings_for(encoding),
+            encoding_of(encoding),
             positive("resume_within_s", resume_within_s),
         )
         self._facade: SyncConnection | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -78,7 +78,7 @@ class Link:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def open(cls, settings: LinkSettings, encodings: Sequence[Encoding]) -> Link:
+    async def open(cls, settings: LinkSettings, encoding: Encoding) -> Link:
         """Connect, shake hands, and hear the server's hello.
 
         Raises:
@@ -89,9 +89,9 @@ class Link:
         address, limit = settings.address, settings.connect_timeout_s
         try:
             async with asyncio.timeout(limit):
-                socket = await _connected(settings, encodings)
+                socket = await _connected(settings, encoding)
                 try:
-                    encoding, hello = await _greeted(socket, encodings, address)
+                    hello = await _greeted(socket, encoding, address)
                 except BaseException:
                     socket.transport.abort()
                     raise
@@ -187,12 +187,12 @@ class Link:
                     return
 
 
-async def _connected(settings: LinkSettings, encodings: Sequence[Encoding]) -> ClientConnection:
+async def _connected(settings: LinkSettings, encoding: Encoding) -> ClientConnection:
     address = settings.address
     try:
         return await connect(
             address.websocket_url(),
-            subprotocols=[Subprotocol(encoding.subprotocol) for encoding in encodings],
+            subprotocols=[Subprotocol(encoding.subprotocol)],
             additional_headers=dict(settings.headers()),
             open_timeout=None,
             close_timeout=_CLOSE_TIMEOUT_S,
@@ -215,16 +215,15 @@ async def _connected(settings: LinkSettings, encodings: Sequence[Encoding]) -> C
         raise ConfigurationError(f"Cannot connect through the proxy: {error}") from error
 
 
-async def _greeted(socket: ClientConnection, encodings: Sequence[Encoding], address: Address) -> tuple[Encoding, Hello]:
-    chosen = next((encoding for encoding in encodings if encoding.subprotocol == socket.subprotocol), None)
-    if chosen is None:
+async def _greeted(socket: ClientConnection, encoding: Encoding, address: Address) -> Hello:
+    if socket.subprotocol != encoding.subprotocol:
         raise NoProtocol(
-            f"{address} does not speak protocol v2",
-            hint='EnvClient with protocol="openenv" speaks with every server of OpenEnv\'s.',
+            f"{address} does not speak protocol v2 in {encoding.name}",
+            hint='EnvClient with protocol="openenv" speaks with every server of OpenEnv\'s, and "json" with every one of v2\'s.',
         )
     try:
         frame: bytes = await socket.recv(decode=False)
-        return chosen, Hello.of(chosen.decode(frame))
+        return Hello.of(encoding.decode(frame))
     except ConnectionClosed as closed:
         raise ConnectionFailed(f"Cannot connect to {address}: {_why_closed(closed).reason}") from closed
     except ValueError as error:

@@ -42,7 +42,7 @@ class Resumption:
             channel.fruitless += 1
             try:
                 async with asyncio.timeout_at(self._until):
-                    link = await Link.open(channel.settings, channel.encodings)
+                    link = await Link.open(channel.settings, channel.encoding)
                     await self._settle(link)
                     return link
             except LinkLost as lost:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -21,7 +20,7 @@ __all__ = [
     "JsonEncoding",
     "Limits",
     "MessagePackEncoding",
-    "encodings_for",
+    "encoding_of",
     "error_of",
     "session_lost",
 ]
@@ -101,22 +100,18 @@ class MessagePackEncoding:
 Encoding = JsonEncoding | MessagePackEncoding
 
 
-def encodings_for(name: EncodingName | None) -> list[Encoding]:
-    """The encodings to offer, the one that is liked best first; with ``None``, what is installed.
+def encoding_of(name: EncodingName) -> Encoding:
+    """The encoding of this name.
 
     Raises:
         ConfigurationError: There is no such encoding.
         ImportError: It needs the extra ``msgpack``, which is not installed.
     """
     if name == "json":
-        return [JsonEncoding()]
+        return JsonEncoding()
     if name == "msgpack":
-        return [MessagePackEncoding()]
-    if name is not None:
-        raise ConfigurationError(f"encoding is 'json', 'msgpack' or None, not {name!r}", field="encoding")
-    if importlib.util.find_spec("msgpack") is None:
-        return [JsonEncoding()]
-    return [MessagePackEncoding(), JsonEncoding()]
+        return MessagePackEncoding()
+    raise ConfigurationError(f"encoding is 'json' or 'msgpack', not {name!r}", field="encoding")
 
 
 @dataclass(frozen=True, slots=True)
