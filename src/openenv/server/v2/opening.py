@@ -79,7 +79,7 @@ class Opening:
         connection = self._connection
         elsewhere = await self._opened_elsewhere(request)
         if elsewhere is not None and connection.relays is not None:
-            connection.relays.send(elsewhere, request, frame)
+            self._pass_on(elsewhere, request, frame)
             return
         deadline_s = request.deadline_ms / 1000 if request.deadline_ms is not None else None
         try:
@@ -91,6 +91,18 @@ class Opening:
             connection.answer(request, connection.encoding.ok({"sessions": living}))
         except TimeoutError:
             connection.refuse(request, late(deadline_s or 0.0))
+        except OpenEnvError as error:
+            connection.refuse(request, error)
+        except Exception:
+            log.exception("sessions could not be opened")
+            connection.refuse(request, OpenEnvError("the server failed"))
+
+    def _pass_on(self, worker: int, request: Request, frame: str | bytes) -> None:
+        connection = self._connection
+        if connection.lost or connection.relays is None:
+            return  # a way that is made now would hold its sessions for nobody, and never end
+        try:
+            connection.relays.send(worker, request, frame)
         except OpenEnvError as error:
             connection.refuse(request, error)
 

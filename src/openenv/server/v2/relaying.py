@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from openenv.errors import OpenEnvError, Overloaded, SessionError
-from openenv.protocol.v2 import Request
+from openenv.errors import IdReused, OpenEnvError, Overloaded, SessionError
+from openenv.protocol.v2 import EVENTS, Request
 from openenv.protocol.v2_answers import Body
 
 if TYPE_CHECKING:
@@ -31,6 +33,13 @@ MOST_QUEUED: Final = 64 * 1024 * 1024
 """Bytes of frames that may wait for another worker."""
 _OWN_HEADERS: Final = ("host", "connection", "upgrade", "content-length", "transfer-encoding")
 _ALL_SESSIONS: Final = frozenset({"subscribe", "unsubscribe"})
+_ANYWHERE: Final = EVENTS - {"step", "draining"}
+"""Events of other workers' sessions that one may hear of without naming one; that the server goes down is told from here."""
+_OPENING_S: Final = 10.0
+"""How long another worker may take to let a connection in."""
+_OURS: Final = 2**53 - 1
+"""The id of what is asked for the client and answered to it from here."""
+_HOST: Final = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?", re.ASCII)
 
 
 class Relays:
@@ -40,8 +49,10 @@ class Relays:
         self._connection = connection
         self._scope = scope
         self._ways: dict[int, _Relay] = {}
-        self._subscriptions: list[str | bytes] = []
-        """Frames about the events of all sessions, for ways that are made later."""
+        self._wanted: set[str] = set()
+        """The events of all sessions that the client wants, for ways that are made later."""
+        self._running: dict[int | None, _Parts] = {}
+        """Batches that were taken apart and have no answer yet, by their ids."""
 
     def takes(self, request: Request, frame: str | bytes) -> bool:
         """Send a frame to where it belongs; False when that is here."""
@@ -49,15 +60,22 @@ class Relays:
             return self._batch(request, frame)
         if request.session is None:
             if request.op in _ALL_SESSIONS:
-                self._subscriptions.append(frame)
-                for way in self._ways.values():
-                    way.send(frame, None)
+                self._listen(request.op, _ANYWHERE.intersection(request.data.events))
             return False
         worker = self._home(request.session)
         if worker is None:
             return False
         self._way(worker).send(frame, request)
         return True
+
+    def _listen(self, op: str, events: Iterable[str]) -> None:
+        """Subscribe, or no longer, in the other workers too."""
+        if op == "subscribe":
+            self._wanted.update(events)
+        else:
+            self._wanted.difference_update(events)
+        for way in self._ways.values():
+            way.listen(op, events)
 
     def send(self, worker: int, request: Request, frame: str | bytes) -> None:
         """Send a frame to another worker."""
@@ -73,12 +91,17 @@ class Relays:
         way = self._ways.get(worker)
         if way is None or way.ended:
             way = self._ways[worker] = _Relay(self._connection, self._scope, worker)
-            for frame in self._subscriptions:
-                way.send(frame, None)
+            way.listen("subscribe", self._wanted)
         return way
 
     def _batch(self, request: Request, frame: str | bytes) -> bool:
         """Take a batch apart where it is about several workers: the parts carry the whole's digest."""
+        known = self._running.get(request.id)
+        if known is not None:
+            if known.frame != hash(frame):
+                raise IdReused(f"the batch {request.id} is still running, and this is another one", field="id", hint="Count on.")
+            known.times += 1
+            return True
         homes = [self._home(entry.session) for entry in request.data]
         first = next((home for home in homes if home is not None), None)
         if first is None:
@@ -86,10 +109,16 @@ class Relays:
         if all(home == first for home in homes):
             self._way(first).send(frame, request)
             return True
+        self._take_apart(request, frame, homes)
+        return True
+
+    def _take_apart(self, request: Request, frame: str | bytes, homes: list[int | None]) -> None:
         connection = self._connection
         message = connection.encoding.read(frame)
         digest = connection.doing.digest(frame)
-        parts = _Parts(connection, request, len(homes))
+        parts = _Parts(self._answer, request, hash(frame), len(homes))
+        if not request.as_finished:
+            self._running[request.id] = parts
         places: dict[int | None, list[int]] = {}
         for place, home in enumerate(homes):
             places.setdefault(home, []).append(place)
@@ -108,11 +137,23 @@ class Relays:
                 digest=digest,
             )
             whole = None if request.as_finished else (parts, mine)
-            if home is None:
-                connection.doing.part(sub, part, whole)
-            else:
-                self._way(home).send(part, sub, whole)
-        return True
+            try:
+                if home is None:
+                    connection.doing.part(sub, part, whole)
+                else:
+                    self._way(home).send(part, sub, whole)
+            except OpenEnvError:
+                self._running.pop(request.id, None)
+                raise
+
+    def _answer(self, parts: _Parts) -> None:
+        """All results of a batch are there."""
+        if self._running.get(parts.request.id) is not parts:
+            return  # it was refused
+        del self._running[parts.request.id]
+        body = self._connection.encoding.results([one for one in parts.bodies if one])
+        for _ in range(parts.times):
+            self._connection.answer(parts.request, body)
 
     def end(self) -> None:
         """The client is gone, and with it the ways: sessions elsewhere wait for their lease, as those here do."""
@@ -123,20 +164,23 @@ class Relays:
 class _Parts:
     """The results of a batch that was taken apart."""
 
-    def __init__(self, connection: V2Connection, request: Request, entries: int) -> None:
-        self._connection = connection
-        self._request = request
-        self._bodies: list[Body | None] = [None] * entries
+    def __init__(self, done: Callable[[_Parts], None], request: Request, frame: int, entries: int) -> None:
+        self.request = request
+        self.frame = frame
+        """A hash of what was sent."""
+        self.bodies: list[Body | None] = [None] * entries
+        self.times = 1
+        """How often it was sent, and is to be answered."""
+        self._done = done
         self._left = entries
 
     def put(self, places: list[int], bodies: list[Body]) -> None:
         """Some of the results; with the last ones the batch is answered."""
         for place, body in zip(places, bodies, strict=True):
-            self._bodies[place] = body
+            self.bodies[place] = body
         self._left -= len(places)
         if not self._left:
-            encoding = self._connection.encoding
-            self._connection.answer(self._request, encoding.results([body for body in self._bodies if body]))
+            self._done(self)
 
 
 class _Relay:
@@ -153,23 +197,33 @@ class _Relay:
         """Requests without an answer: id and session. A batch has no session, and its entries have theirs where they are
         answered one by one."""
         self._batches: dict[int | None, tuple[_Parts, list[int]]] = {}
-        self._silent: set[int | None] = set()
-        """Ids whose answers are for nobody: the client has them from here."""
+        self._silent = 0
+        """Answers under the id `_OURS` that are for nobody: the client has them from here."""
         self.ended = False
         self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(self._over)
 
-    def send(self, frame: str | bytes, request: Request | None, parts: tuple[_Parts, list[int]] | None = None) -> None:
-        """Send a frame there; its answers go to the client, or into the whole of a batch. Without a request they go nowhere."""
-        if request is None:
-            self._silent.add(self._connection.encoding.read(frame).get("id"))
-        elif self._queued > MOST_QUEUED:
+    def send(self, frame: str | bytes, request: Request, parts: tuple[_Parts, list[int]] | None = None) -> None:
+        """Send a frame there; its answers go to the client, or into the whole of a batch."""
+        if self._queued > MOST_QUEUED:
             raise Overloaded("too much waits for another worker", hint="Wait for answers.")
-        else:
-            if parts is not None:
-                self._batches[request.id] = parts
-            for asked in self._keys(request):
-                self._asked[asked] += 1
-                self._connection.count(1)
+        if parts is not None:
+            if self._asked[request.id, None]:
+                raise IdReused(f"the id {request.id} still waits for an answer", field="id", hint="Count on.")
+            self._batches[request.id] = parts
+        for asked in self._keys(request):
+            self._asked[asked] += 1
+            self._connection.count(1)
+        self._put(frame)
+
+    def listen(self, op: str, events: Iterable[str]) -> None:
+        """Hear of these events of every session, or no longer."""
+        names = sorted(events)
+        if names:
+            self._silent += 1
+            self._put(self._connection.encoding.written({"id": _OURS, "op": op, "data": {"events": names}}))
+
+    def _put(self, frame: str | bytes) -> None:
         self._queue.append(frame)
         self._queued += len(frame)
         self._more.set()
@@ -184,32 +238,51 @@ class _Relay:
         """Nothing goes there any more."""
         self._task.cancel()
 
-    async def _run(self) -> None:
-        why: OpenEnvError | None = None
+    async def _run(self) -> OpenEnvError | None:
+        """Carry frames until one side is gone; what is to be told where there is more to it than that."""
         try:
-            async with await self._open() as way:
+            way = await self._open()
+        except OpenEnvError as error:
+            return error
+        except ConnectionError as error:
+            log.error("worker %d lets no connection in: %s", self._worker, error)
+            return None
+        except (OSError, WebSocketException, ValueError) as error:
+            log.error("worker %d does not answer: %s", self._worker, error or type(error).__name__)
+            return Overloaded(f"worker {self._worker} does not answer", hint="Come back in a moment.")
+        try:
+            async with way:
                 sending = asyncio.get_running_loop().create_task(self._send(way))
                 try:
                     await self._receive(way)
                 finally:
                     sending.cancel()
-        except (OSError, WebSocketException, ConnectionClosed, TimeoutError) as error:
+        except (OSError, WebSocketException) as error:
             log.error("the way to worker %d has ended: %s", self._worker, error or type(error).__name__)
-        except OpenEnvError as error:
-            why = error
-        finally:
-            self._lost(why or SessionError("the worker process that had it is gone", hint="Open a new one."))
+        return None
+
+    def _over(self, task: asyncio.Task[OpenEnvError | None]) -> None:
+        why = None
+        if not task.cancelled():
+            if task.exception() is not None:
+                log.error("the way to worker %d has failed", self._worker, exc_info=task.exception())
+            else:
+                why = task.result()
+        self._lost(why or SessionError("the worker process that had it is gone", hint="Open a new one."))
 
     async def _open(self) -> ClientConnection:
         siblings = self._connection.core.siblings
         assert siblings is not None
         headers = [
-            (name.decode("latin-1"), value.decode("latin-1"))
+            (name.decode("latin-1"), _text(value))
             for name, value in self._scope["headers"]
             if name.decode("latin-1") not in _OWN_HEADERS and not name.startswith(b"sec-websocket")
         ]
         query = {name: value for name, value in self._connection.connection.query.items() if name != "session_id"}
-        host = self._connection.connection.headers.get("host", "localhost")
+        host = self._connection.connection.headers.get("host", "")
+        known = _HOST.fullmatch(host)
+        if known is None or int(known[2] or 0) > 65_535:  # whoever sent it was let in; it is not to become a part of a URL
+            host = "localhost"
         way = await connect(
             f"ws://{host}/ws" + (f"?{urlencode(query)}" if query else ""),
             sock=siblings.dial(self._worker, self._scope),
@@ -220,21 +293,27 @@ class _Relay:
             max_size=None,
             ping_interval=None,
             proxy=None,
+            open_timeout=_OPENING_S,
         )
-        hello = self._connection.encoding.read(await way.recv())
-        if "error" in hello:
-            await way.close()
-            raise _error_of(hello["error"])
+        try:
+            async with asyncio.timeout(_OPENING_S):
+                hello = self._connection.encoding.read(await way.recv())
+            if "error" in hello:
+                raise _error_of(hello["error"])
+        except BaseException:
+            way.transport.abort()
+            raise
         return way
 
     async def _send(self, way: ClientConnection) -> None:
-        while True:
-            while self._queue:
-                frame = self._queue.popleft()
-                await way.send(frame)
-                self._queued -= len(frame)
-            self._more.clear()
-            await self._more.wait()
+        with suppress(ConnectionClosed):  # whoever receives sees that too
+            while True:
+                while self._queue:
+                    frame = self._queue.popleft()
+                    await way.send(frame)
+                    self._queued -= len(frame)
+                self._more.clear()
+                await self._more.wait()
 
     async def _receive(self, way: ClientConnection) -> None:
         connection = self._connection
@@ -251,12 +330,15 @@ class _Relay:
             connection.write(written)
             return
         number, session = message["id"], message.get("session")
-        if number in self._silent and session is None:
-            self._silent.discard(number)
+        if number == _OURS and session is None and self._silent:
+            self._silent -= 1
             return
-        if self._asked[(number, session)] > 0:
-            self._asked[(number, session)] -= 1
+        waiting = self._asked[number, session]
+        if waiting:
+            self._asked[number, session] -= 1
             connection.count(-1)
+        if waiting <= 1:
+            del self._asked[number, session]
         parts = self._batches.pop(number, None) if session is None else None
         if parts is None:
             connection.write(written)
@@ -288,3 +370,11 @@ def _error_of(body: Mapping[str, Any]) -> OpenEnvError:
     error.code = str(body.get("code", error.code))
     error.told = True
     return error
+
+
+def _text(value: bytes) -> str:
+    """A header's value for websockets, which writes UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
