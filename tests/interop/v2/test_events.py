@@ -95,6 +95,25 @@ async def test_a_session_that_somebody_deletes_is_told(server: Server, url: str)
         assert code(await wire.ask(id=3, op="state", session=session)) == "SESSION_ERROR"
 
 
+async def test_the_end_of_a_session_that_is_held_and_watched_is_told_once(server: Server, url: str) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as http, Wire(url) as wire:
+        deleted, closed = await wire.open(2)
+        await wire.ask(id=2, op="subscribe", data={"events": ["session_ended"]})
+        for session in (deleted, closed):
+            await wire.ask(id=3, op="subscribe", session=session, data={"events": ["step"]})
+        await http.delete(f"/sessions/{deleted}")
+        assert (await wire.event("session_ended"))["session"] == deleted
+        await wire.ask(id=4, op="close", session=closed)
+        assert await wire.so_far() == []
+
+
+async def test_who_does_not_watch_a_session_is_promised_nothing_of_its_end(url: str) -> None:
+    async with Wire(url) as actor, Wire(url) as stranger:
+        session, = await actor.open()
+        answer = await stranger.ask(id=1, op="subscribe", session=session, data={"events": ["session_ended"]})
+        assert code(answer) == "SESSION_ERROR"
+
+
 async def test_a_world_that_is_lost_ends_its_session(started: Callable[..., Server], tmp_path: Path) -> None:
     async with Wire(f"{started('small').ws_url}/ws") as wire:
         session, = await wire.open()

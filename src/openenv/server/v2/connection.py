@@ -187,6 +187,7 @@ class V2Connection:
             self._let_go(session)
             if session.id not in self._closing:
                 self.listening.tell("session_ended", session.id, {"reason": reason})
+            self.listening.forget(session.id)
 
     def _let_go(self, session: Session) -> None:
         del self.sessions[session.id]

@@ -106,7 +106,7 @@ class AsgiLine:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     def read(self, wanted: bool) -> None:
-        if wanted:
+        if wanted or self._ended:  # only who reads learns that the client is gone
             self._may_read.set()
         else:
             self._may_read.clear()
@@ -149,6 +149,9 @@ class AsgiLine:
             # The server's ASGI layer raises one of these when the client went away.
             log.debug("a frame could not be sent: %s", error)
             self._ended = True
+            self._frames.clear()
+            self.waiting = 0
+            self.read(True)
         finally:
             self._writing = None
 

@@ -21,7 +21,7 @@ MOST_WAITING: Final = 1024 * 1024
 """Bytes that may wait for a client; an event that finds more is dropped."""
 _WATCHED: Final = frozenset({"reset", "step", "call_tool"})
 _WATCHABLE: Final = frozenset({"step", "session_ended"})
-"""Events of sessions that need not be attached."""
+"""Events of sessions that need not be attached, where ``step`` is one of them."""
 
 
 class Listening:
@@ -55,10 +55,11 @@ class Listening:
         connection = self._connection
         if "draining" in names:
             raise ValidationFailed("'draining' is about no session", field="session", hint="Leave it away.")
-        op = "watch" if "step" in names or named not in connection.sessions else "attach"
+        watches = "step" in names
+        op = "watch" if watches or named not in connection.sessions else "attach"
         connection.core.pipeline.check(connection.operation(Operation(op, id=request.id, session=named)))  # type: ignore[arg-type]
         connection.core.manager.session(named, connection.connection.principal)
-        if not names <= _WATCHABLE and named not in connection.sessions:
+        if named not in connection.sessions and not (watches and names <= _WATCHABLE):
             raise SessionError(f"Session {named[:80]} is not attached here", hint="Attach it first.")
 
     def unsubscribe(self, request: Request) -> None:
@@ -141,18 +142,24 @@ class Listening:
             self.tell("step", session.id, data)
 
         def ended(reason: str) -> None:
-            self._watched.pop(session.id, None)
-            world.observers.discard(seen)  # a named world may live on
-            if session.id not in self._ears:
-                self.tell("session_ended", session.id, {"reason": reason})
+            self.tell("session_ended", session.id, {"reason": reason})
+            self.forget(session.id)
 
         def stop() -> None:
-            world.observers.discard(seen)
+            world.observers.discard(seen)  # a named world may live on
             session.watchers.discard(ended)
 
         world.observers.add(seen)
         session.watchers.add(ended)
         self._watched[session.id] = stop
+
+    def forget(self, session_id: str) -> None:
+        """The session has ended, and whoever is to hear of that was told."""
+        stop = self._watched.pop(session_id, None)
+        if stop is not None:
+            stop()
+        for sessions in self._wanted.values():
+            sessions.discard(session_id)
 
     def end(self) -> None:
         """The connection is gone."""
