@@ -95,7 +95,6 @@ def evidence_of(play: Play) -> Evidence:
     return Evidence(episode=play.episode, initial=play.initial, final=final)
 
 
-
 def grade_job(evidence: Evidence, scenario: Scenario | None, verifiers: list[VerifierSpec] | None) -> Callable[[], Result]:
     """A job that grades an episode; its result's value is what ``POST /sessions/{id}/verify`` answers."""
 

@@ -83,7 +83,6 @@ class _Asked:
         self.outcomes[place] = outcome
         return outcome
 
-
     def heard_all(self, places: Sequence[int], answer: Any) -> None:
         """Take a frame's answer; the error of a frame is that of each of its entries."""
         results = answer.get("results") if isinstance(answer, dict) else None
@@ -137,8 +136,6 @@ async def as_finished(
     channel: Channel, entries: Sequence[Entry], timeout_s: float | None
 ) -> AsyncIterator[tuple[int, Outcome]]:
     """Step all, and give what each came to as soon as it is there, with its place."""
-    import asyncio
-
     asked = _Asked(entries)
     news: asyncio.Queue[list[int]] = asyncio.Queue()
     left = set(asked.sent)

@@ -90,7 +90,7 @@ class Channel:
         self._on_end = on_end
         self._numbers = itertools.count(1)
         self._waiting: deque[_Packet] = deque()
-        self._parts: dict[tuple[int, int], tuple[list[bytes], int | None]] = {}
+        self._parts: dict[tuple[int, int], list[bytes]] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._answering: set[asyncio.Task[None]] = set()
         self._loop.add_reader(end.fileno(), self._read)
@@ -139,8 +139,6 @@ class Channel:
         for packet in self._waiting:
             _drop(packet.fd)
         self._waiting.clear()
-        for _, fd in self._parts.values():
-            _drop(fd)
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(ConnectionError("the process is gone"))
@@ -183,10 +181,10 @@ class Channel:
 
     def _arrived(self, data: bytes, fd: int | None) -> None:
         kind, more, number = _HEAD.unpack_from(data)
-        parts, known = self._parts.pop((kind, number), ([], None))
+        parts = self._parts.pop((kind, number), [])
         parts.append(data[_HEAD.size :])
         if more:
-            self._parts[kind, number] = parts, known
+            self._parts[kind, number] = parts
             return
         message = Message(Kind(kind), number, b"".join(parts), fd)
         if message.kind is Kind.ANSWER:

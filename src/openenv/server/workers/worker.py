@@ -77,10 +77,6 @@ class WorkerServer(DrainingServer):
         self._linked = asyncio.Event()
         self._arriving: set[asyncio.Task[Any]] = set()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """As the base's; called when the supervisor says so."""
-        super().handle_exit(sig, frame)
-
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handlers that do nothing; programs that this process starts have the usual ones all the same."""
