@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from openenv.client import frames
 from openenv.client.address import Address
-from openenv.errors import ConfigurationError, ConnectionFailed, DeadlineExceeded, SessionLost
+from openenv.client.handshake import handshake_failed
+from openenv.errors import DeadlineExceeded, SessionLost
 
 _CLOSE_TIMEOUT_S = 5.0
 _TOO_BIG = 1009
@@ -74,17 +75,8 @@ class Socket:
                 f"No WebSocket handshake with {address} within {limits.connect_timeout_s} s",
                 hint="Is the server overloaded, or is something else listening there? connect_timeout_s sets the limit.",
             ) from error
-        except InvalidStatus as error:
-            status = error.response.status_code
-            raise ConnectionFailed(
-                f"{address} refused the WebSocket with HTTP status {status}",
-                hint="Is the path right? The client connects to <base_url>/ws.",
-                details={"status": status},
-            ) from error
-        except (OSError, WebSocketException) as error:
-            raise ConnectionFailed(f"Cannot connect to {address}: {error}", hint="Is the server running there?") from error
-        except ImportError as error:
-            raise ConfigurationError(f"Cannot connect through the proxy: {error}") from error
+        except (OSError, EOFError, WebSocketException, ImportError) as error:
+            raise handshake_failed(address, error) from error
         return cls(connection, limits)
 
     async def exchange(self, frame: bytes, expected: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from openenv.client.address import Address
+from openenv.client.handshake import handshake_failed
 from openenv.client.v2.wire import Encoding, Hello
 from openenv.errors import ConfigurationError, ConnectionFailed, DeadlineExceeded, OpenEnvError
 
@@ -202,17 +203,8 @@ async def _connected(settings: LinkSettings, encoding: Encoding) -> ClientConnec
             compression=None,
             proxy=None if address.is_loopback else True,
         )
-    except InvalidStatus as error:
-        status = error.response.status_code
-        raise ConnectionFailed(
-            f"{address} refused the WebSocket with HTTP status {status}",
-            hint="Is the path right? The client connects to <base_url>/ws.",
-            details={"status": status},
-        ) from error
-    except (OSError, EOFError, WebSocketException) as error:
-        raise ConnectionFailed(f"Cannot connect to {address}: {error}", hint="Is the server running there?") from error
-    except ImportError as error:
-        raise ConfigurationError(f"Cannot connect through the proxy: {error}") from error
+    except (OSError, EOFError, WebSocketException, ImportError) as error:
+        raise handshake_failed(address, error) from error
 
 
 async def _greeted(socket: ClientConnection, encoding: Encoding, address: Address) -> Hello:
