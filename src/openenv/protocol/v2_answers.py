@@ -104,8 +104,7 @@ class JsonEncoding:
 
     @staticmethod
     def _seen(operation: Operation, result: Result) -> bytes:
-        observation = result.observation
-        assert observation is not None
+        observation = _shown_by(result)
         plain = operation.op == "step" and not result.done and not observation.metadata
         rest = None if plain else _beside(operation, result, observation)
         return b'"ok":{"observation":%b,"reward":%b,"done":%b%b}' % (
@@ -170,8 +169,7 @@ class MessagePackEncoding:
             return self.error(error)
 
     def _seen(self, operation: Operation, result: Result) -> Body:
-        observation = result.observation
-        assert observation is not None
+        observation = _shown_by(result)
         kind = type(observation)
         plain = not has_bytes(kind)
         try:
@@ -235,14 +233,19 @@ def _kept(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def shown(operation: Operation, result: Result) -> dict[str, Any]:
     """The data of the event ``step``. Raises `ExecutionFailed` for an observation that cannot be written."""
-    observation = result.observation
-    assert observation is not None
+    observation = _shown_by(result)
     try:
         seen = encoded_value(body_of(observation))
     except (ValueError, RecursionError) as error:
         raise ExecutionFailed(f"the observation cannot be shown: {error}") from None
     known = {"op": operation.op, "observation": seen, "reward": result.reward, "done": result.done}
     return known | _beside(operation, result, observation)
+
+
+def _shown_by(result: Result) -> WireObservation:
+    if result.observation is None:  # a worker process has found out that it cannot be written
+        raise ExecutionFailed("the observation cannot be written")
+    return result.observation
 
 
 def value_of(operation: Operation, result: Result) -> dict[str, Any]:

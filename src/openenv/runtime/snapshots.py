@@ -12,10 +12,11 @@ import inspect
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
+from typing_extensions import TypedDict
 
 from openenv.environment import Snapshottable
 from openenv.errors import SnapshotRefused, Unsupported
@@ -26,11 +27,33 @@ if TYPE_CHECKING:
     from openenv.runtime.play import Play
     from openenv.runtime.specification import EnvironmentSpecification
 
-__all__ = ["episode_of", "for_strangers", "image_of", "put_back", "seal", "types_digest", "unseal"]
+__all__ = ["check_own", "episode_of", "for_strangers", "image_of", "put_back", "seal", "types_digest", "unseal"]
 
 _MAGIC: Final = b"OpenEnv1"
 _SEAL: Final = 32
 _EVENT_FIELDS: Final = tuple(Event.__dataclass_fields__)
+
+
+class _Place(TypedDict):
+    id: str | None
+    seed: Any
+    steps: int
+
+
+class _Header(TypedDict):
+    environment: str
+    version: Any
+    types: str
+    episode: _Place
+    started: bool
+    over: bool
+    scenario: dict[str, Any] | None
+    scenario_digest: str | None
+    events: list[dict[str, Any]]
+    initial: Annotated[int, Field(ge=0)] | None
+
+
+_HEADER: Final = TypeAdapter(_Header)
 
 
 async def image_of(play: Play) -> bytes:
@@ -86,6 +109,12 @@ def episode_of(image: bytes) -> dict[str, Any]:
     return {"episode_id": episode["id"], "step_count": episode["steps"]}
 
 
+def check_own(image: bytes, specification: EnvironmentSpecification) -> None:
+    """Raise `SnapshotRefused` for an image that says that it is of something else: nobody is to sign that."""
+    header = _split(image)[0]
+    _check_origin(header, specification, getattr(specification.environment_type, "snapshot_version", header["version"]))
+
+
 def for_strangers(image: bytes) -> bytes:
     """The image without what a client may not see: a loaded scenario has the answers in it. Its digest stays."""
     header, _, body = _split(image)
@@ -139,12 +168,15 @@ def _joined(header: Mapping[str, Any], initial: bytes, body: bytes) -> bytes:
 
 
 def _split(image: bytes) -> tuple[dict[str, Any], bytes, bytes]:
-    """Header, initial image and body. The bytes were made here: they are sealed, or never left the server."""
+    """Header, initial image and body. Raises `SnapshotRefused` for bytes that have none: a worker process may send any."""
     start = len(_MAGIC) + 4
     if image[: len(_MAGIC)] != _MAGIC or len(image) < start:
         raise SnapshotRefused("this is no snapshot", hint="Send what snapshot has answered.")
     end = start + int.from_bytes(image[len(_MAGIC) : start], "big")
-    header = json.loads(image[start:end])
+    try:
+        header: Any = _HEADER.validate_python(json.loads(image[start:end]))
+    except (ValueError, RecursionError):
+        raise SnapshotRefused("the snapshot is broken", hint="Take another one.") from None
     middle = end + (header["initial"] or 0)
     return header, image[end:middle], image[middle:]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from openenv.encoded import EncodedState
 from openenv.errors import LaneLost, OpenEnvError
 from openenv.operation import Operation, Principal, RequestContext, Result
 from openenv.runtime.executors.orders import OrderWriter
@@ -29,6 +30,16 @@ GRACE_S = 0.5
 """How long an operation may still take when its deadline has passed, and its caller may have taken it back: then its process is
 ended, and its world with it.
 """
+_SHOWN: Final = frozenset({"reset", "step", "load_scenario"})
+_VALUES: Final[dict[str, type]] = {
+    "state": EncodedState,
+    "list_tools": list,
+    "snapshot": bytes,
+    "export": bytes,
+    "restore": dict,
+    "query": dict,
+    "verify": dict,
+}
 
 
 @dataclass(slots=True)
@@ -136,6 +147,8 @@ class WorkerWorld(World):
             limit, grace = operation.deadline, GRACE_S
 
         def done(answer: Answer) -> None:
+            if not _fits(operation.op, answer.result):
+                raise ValueError(f"what answers no {operation.op}")
             self._running = None
             operation.seq = answer.seq
             self._note(answer)
@@ -164,6 +177,18 @@ class WorkerWorld(World):
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close(self._workers.hang_limit_s, lambda: None)
+
+
+def _fits(op: str, result: Result) -> bool:
+    """Whether this may be what came of such an operation: whoever reads it looks no more."""
+    if result.error is not None:
+        return True
+    if op in _SHOWN:
+        return result.observation is not None
+    if op == "call_tool":  # an observation that cannot be written is left out there
+        return result.observation is not None or result.tool is not None
+    kind = _VALUES.get(op)
+    return kind is None or isinstance(result.value, kind)
 
 
 def _nobody(_: Result) -> None:

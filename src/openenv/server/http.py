@@ -245,7 +245,7 @@ def error_response(error: OpenEnvError) -> Response:
 def retry_headers(error: OpenEnvError) -> dict[str, str]:
     """``Retry-After`` in whole seconds, never too early, where the error says when to come back."""
     retry_after = getattr(error, "retry_after_s", None)
-    return {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
+    return {} if retry_after is None or not math.isfinite(retry_after) else {"Retry-After": str(max(1, math.ceil(retry_after)))}
 
 
 async def read_body(request: Request, limit: int) -> bytes:

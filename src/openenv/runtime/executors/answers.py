@@ -6,9 +6,9 @@ import logging
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 import openenv.errors as known_errors
@@ -49,7 +49,7 @@ class _Fault(BaseModel):
     """Of its nearest class in `openenv.errors`."""
     status: int
     body: dict[str, Any]
-    retry_after_s: float | None = None
+    retry_after_s: Annotated[float, Field(ge=0.0, le=1e9, allow_inf_nan=False)] | None = None
     cause: str | None = None
 
 

@@ -225,6 +225,8 @@ class WorkerProcess(asyncio.Protocol):
             raise ValueError("a farewell without a reason")
         if told.get("kind") == "memory":
             self.lose(self._out_of_memory())
+        elif self.state != "starting" or self.failure is not None:
+            raise ValueError("a farewell of one that has begun")
         else:
             self.failure = FactoryFailed(
                 "A worker process could not load the environment", hint="The server's log tells why: it was refused there."

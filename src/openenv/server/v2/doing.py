@@ -19,7 +19,7 @@ from openenv.runtime import Session
 from openenv.runtime.ledger import Kept, Ledger, Running
 from openenv.runtime.permission import permit
 from openenv.runtime.session import ForkRequest
-from openenv.runtime.snapshots import episode_of, for_strangers, seal, unseal
+from openenv.runtime.snapshots import check_own, episode_of, for_strangers, seal, unseal
 from openenv.server.v2.asked import Asked, Batch, Whole
 
 if TYPE_CHECKING:
@@ -267,6 +267,7 @@ class Doing:
             return self._encoding.error(OpenEnvError("the answer could not be written"))
 
     def _kept_snapshot(self, session: Session, image: bytes, *, export: bool) -> dict[str, object]:
+        check_own(image, self._core.specification)
         where = episode_of(image)
         if export:
             return {"snapshot": seal(for_strangers(image), self._core.snapshot_key), **where}
