@@ -284,6 +284,20 @@ async def test_an_image_of_something_else_is_refused_and_changes_nothing() -> No
     await other.manager.shutdown()
 
 
+@pytest.mark.parametrize(("what", "other"), [("environment", "another"), ("version", 2), ("types", "0" * 32)])
+async def test_an_image_names_its_environment_version_and_types(what: str, other: Any) -> None:
+    local = Local(Dice)
+    session = await local.open(kind="free")
+    image: bytes = (await local.ok("snapshot", False, session=session)).value
+    end = 12 + int.from_bytes(image[8:12], "big")
+    header = json.dumps(json.loads(image[12:end]) | {what: other}).encode()
+    altered = image[:8] + len(header).to_bytes(4, "big") + header + image[end:]
+    refused = await local.run("restore", (altered, None), session=session)
+    assert isinstance(refused.error, SnapshotRefused)
+    assert f"snapshot's {what}" in refused.error.message
+    await local.manager.shutdown()
+
+
 def test_only_what_was_sealed_with_the_key_is_unsealed() -> None:
     sealed = seal(b"an image", KEY)
     assert unseal(sealed, KEY) == b"an image"

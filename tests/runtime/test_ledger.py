@@ -36,6 +36,14 @@ def test_who_repeats_what_runs_waits_for_the_same_answer() -> None:
     assert isinstance(ledger.known(4, 44), Kept)
 
 
+def test_of_what_was_refused_before_it_began_the_last_64_may_come_again() -> None:
+    ledger = Ledger()
+    for number in range(1, Ledger.MOST + 2):
+        ledger.forget(number, None)
+    assert not ledger.is_new(1)
+    assert all(ledger.is_new(number) for number in range(2, Ledger.MOST + 2))
+
+
 def test_an_answer_is_gone_when_it_was_acknowledged_or_is_older_than_the_last_64() -> None:
     ledger = Ledger()
     for number in range(1, 71):

@@ -33,14 +33,14 @@ class Slow(Environment[Wait, Observation, Counted]):
     execution: ClassVar[Execution] = "thread"
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        self.counted = Counted(notes=[])
 
     def reset(self) -> Observation:
-        self.notes.clear()
+        self.counted.notes.clear()
         return Observation()
 
     def step(self, action: Wait) -> Observation:
-        self.notes.append("a step")
+        self.counted.notes.append("a step")
         if action.wait:
             HELD.set()
             GO.wait(10)
@@ -48,7 +48,8 @@ class Slow(Environment[Wait, Observation, Counted]):
 
     @property
     def state(self) -> Counted:
-        return Counted(episode_id=self.episode_id, step_count=self.step_count, notes=self.notes)
+        self.counted.episode_id, self.counted.step_count = self.episode_id, self.step_count
+        return self.counted
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Answers to questions that concern no episode, made complete where the environment runs: nothing lazy leaves its lane."""
+"""Answers made complete where the environment runs: nothing lazy leaves its lane, and no state that changes afterwards."""
 
 from __future__ import annotations
 
