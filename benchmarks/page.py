@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.chart import chart
 from benchmarks.gates import Gate, gates_table
 from benchmarks.results import Results
+from benchmarks.spread import median
 from tests.support.processes import ROOT
 
 __all__ = ["PAGE", "PLOT", "RESULTS", "rewritten"]
@@ -21,6 +22,7 @@ PLOT = ROOT / "docs" / "performance" / "steps.svg"
 
 _BEGIN = "<!-- figures: made by python -m benchmarks.page -->"
 _END = "<!-- figures: end -->"
+_ALONE = 0.1
 _NAMES = {
     "processor": "processor",
     "cores": "cores",
@@ -53,13 +55,27 @@ def _machine(results: Results) -> str:
     how = "the whole matrix" if results.full else "`make bench`"
     lines = [
         f"Measured on {results.when[:10]} in {results.elapsed_s / 60:.0f} minutes ({how}): "
-        f"{results.rounds} rounds, windows of up to {results.seconds:g} s.",
+        f"{results.rounds} rounds, windows of up to {results.seconds:g} s. {_alone(results)}".rstrip(),
         "",
         "| | |",
         "|---|---|",
         *(f"| {_NAMES[name]} | {value} |" for name, value in results.machine.items() if value),
     ]
     return "\n".join(lines)
+
+
+def _alone(results: Results) -> str:
+    """How much else the machine did."""
+    waited = [one.waited for one in results.records.get("echo", ())]
+    if not waited:
+        return ""
+    share = median(waited)
+    if share < _ALONE:
+        return "The machine did little else."
+    return (
+        f"The machine was shared: in half of the measurements a server waited for a core for {share:.0%} of the time or more, "
+        "so that steps per second and p99 differ widely between rounds, and server CPU says more."
+    )
 
 
 def _verdict(gates: list[Gate]) -> str:

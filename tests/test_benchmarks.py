@@ -27,6 +27,7 @@ from benchmarks.load.process import Load, LoadFailed, loading
 from benchmarks.load.run import carry_out
 from benchmarks.load.wire import PONG, WrongAnswer, answer_frame, frame, take_frame, take_message, take_reply
 from benchmarks.part import Run
+from benchmarks.parts import PARTS
 from benchmarks.processes import Burden, Overhead
 from benchmarks.results import Results
 from benchmarks.rounds import Round, Rounds, Setting, measure_rounds
@@ -343,6 +344,10 @@ def some_results() -> Results:
     )
 
 
+def replace_waited(results: Results, share: float) -> Results:
+    return replace(results, records={"echo": [replace(one, waited=share) for one in results.records["echo"]]})
+
+
 def test_results_are_kept_as_json_and_read_again(tmp_path: Path) -> None:
     results = some_results()
     results.records["processes"] = [Overhead(0, 20.0, 250.0), Burden(0, 3.0, 2.0, 0.4)]
@@ -360,9 +365,21 @@ def test_the_page_has_the_figures_between_its_markers() -> None:
     assert "| OpenEnv's dialect | none | 5,000 |" in text
     assert "- steps/s ÷ bare ASGI echo, 64 sessions, without middleware: 0.625 (0.625 to 0.625), wanted ≥ 0.65" in text
     assert text.startswith("# Performance")
+    assert "The machine did little else." in text
+    busy = replace_waited(results, 0.5)
+    assert "waited for a core for 50% of the time or more" in page.rewritten(text, busy)
     assert text.endswith(page.PAGE.read_text()[-200:])
     with pytest.raises(ValueError, match="needs the lines"):
         page.rewritten("# Performance", results)
+
+
+def test_the_page_the_plot_and_the_results_in_the_repository_agree() -> None:
+    results = Results.read(page.RESULTS)
+    assert page.rewritten(page.PAGE.read_text(), results) == page.PAGE.read_text(), "run python -m benchmarks.page"
+    assert chart(results.records["echo"]) == page.PLOT.read_text(), "run python -m benchmarks.page"
+    assert set(results.records) == set(PARTS)
+    assert {one.sessions for one in results.records["echo"]} == set(echo.COUNTS)
+    assert results.rounds >= 5
 
 
 def test_the_plot_is_well_formed_and_has_every_figure() -> None:
