@@ -46,6 +46,7 @@ interop: setup ## Compare with openenv 0.10.0, judge MCP, and print the counts
 	@.venv/bin/python -m pytest tests/interop $(PYTEST_ARGS); passed=$$?; .venv/bin/python -m tests.interop.counts; exit $$passed
 
 fuzz: setup ## Fuzz every dialect with a million frames (FUZZ_ARGS="--seed 7 --frames 5000 --dialect http")
+	@OPENENV_SCHEMA_EXAMPLES=200 .venv/bin/python -m pytest -q tests/server/test_openapi.py
 	@.venv/bin/python -m tests.fuzz --frames 1000000 $(FUZZ_ARGS)
 
 soak: setup ## Open and close 200,000 sessions in every way, for at most MINUTES (30); SOAK_ARGS="--sessions 60000"

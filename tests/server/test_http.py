@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -243,6 +245,10 @@ def test_what_tells_about_the_server(http: httpx.Client, talk: httpx.Client) -> 
     )
     step = document["paths"]["/step"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert "action" in step["required"]
+    told = document["paths"]["/sessions/{session_id}/scenario"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(told["required"]) == {"id", "task", "verifiers"}
+    references = set(re.findall(r"#/components/schemas/([^\"]+)", json.dumps(document)))
+    assert references <= set(document["components"]["schemas"])
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/reset"), ("GET", "/mcp"), ("DELETE", "/mcp"), ("PUT", "/sessions")])

@@ -20,6 +20,7 @@ from openenv.protocol import SocketCodec
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager
 from openenv.runtime.executors import Processes, ProcessPool, ThreadPool
 from openenv.server.core import ServerCore
+from openenv.server.described import describe
 from openenv.server.guard import Guard
 from openenv.server.http import HttpRoutes, error_response
 from openenv.server.mcp import McpRoute
@@ -162,6 +163,7 @@ def mount(app: FastAPI, core: ServerCore, metrics: Metrics | None, *, lives: set
 
     app.router.lifespan_context = lifespan
     app.state.openenv = core
+    describe(app)
     HttpRoutes(core).register(app.router)
     TokenRoutes(core).register(app.router)
     McpRoute(core).register(app.router)

@@ -19,12 +19,13 @@ from openenv.protocol.json import body_of, dump, dump_error, errors_of, loads, n
 from openenv.runtime import SessionRequest
 from openenv.scenario import Scenario
 from openenv.server.core import ServerCore
+from openenv.server.described import ANSWER, ANY_OBJECT, JSON, answers, body_schema, listed, step_schema
 from openenv.types import Reward, is_choice
 from openenv.verifiers import VerifierSpec
 
-__all__ = ["JSON", "HttpRoutes", "body_schema", "error_response", "parse_body", "read_body", "retry_headers"]
+__all__ = ["JSON", "HttpRoutes", "error_response", "parse_body", "read_body", "retry_headers"]
 
-JSON = "application/json"
+SQLITE = "application/vnd.sqlite3"
 BODY_S = 30.0
 """How long a body may take, beside what its length takes at the slowest pace."""
 SLOWEST_BODY = 16_384
@@ -58,20 +59,28 @@ class HttpRoutes:
 
     def register(self, router: APIRouter) -> None:
         """Add every route."""
-        body = body_schema
-        add = router.add_api_route
+        body, add = body_schema, router.add_api_route
         if self.core.simulation:
-            add("/reset", self.reset, methods=["POST"], tags=["Environment"], **body(ResetRequest, required=False))
-            add("/step", self.step, methods=["POST"], tags=["Environment"], **body(StepRequest))
-            add("/state", self.state, methods=["GET"], tags=["Environment"])
-        add("/sessions", self.create_session, methods=["POST"], status_code=201, tags=["Sessions"])
-        add("/sessions", self.list_sessions, methods=["GET"], tags=["Sessions"])
-        add("/sessions/{session_id}", self.show_session, methods=["GET"], tags=["Sessions"])
-        add("/sessions/{session_id}", self.close_session, methods=["DELETE"], tags=["Sessions"])
-        add("/sessions/{session_id}/scenario", self.load_scenario, methods=["POST"], tags=["Grading"], **body(Scenario))
-        add("/sessions/{session_id}/verify", self.verify, methods=["POST"], tags=["Grading"], **body(VerifyRequest))
-        add("/sessions/{session_id}/sql", self.query, methods=["POST"], tags=["Grading"], **body(QueryRequest))
-        add("/sessions/{session_id}/database", self.export, methods=["GET"], tags=["Grading"])
+            known = self.core.specification
+            action = known.shown_action_type or known.action_type
+            step = step_schema(StepRequest, action, bare=known.environment_type.bare_action)
+            reset = body(ResetRequest, required=False)
+            add("/reset", self.reset, methods=["POST"], tags=["Environment"], **reset, **answers(ANSWER))
+            add("/step", self.step, methods=["POST"], tags=["Environment"], **step, **answers(ANSWER))
+            add("/state", self.state, methods=["GET"], tags=["Environment"], **answers(ANY_OBJECT))
+        made = answers(ANY_OBJECT, status=201, what="It is open")
+        sessions, of_one = answers(listed("sessions", ANY_OBJECT)), answers(ANY_OBJECT)
+        add("/sessions", self.create_session, methods=["POST"], status_code=201, tags=["Sessions"], **made)
+        add("/sessions", self.list_sessions, methods=["GET"], tags=["Sessions"], **sessions)
+        one = "/sessions/{session_id}"
+        add(one, self.show_session, methods=["GET"], tags=["Sessions"], **of_one)
+        add(one, self.close_session, methods=["DELETE"], tags=["Sessions"], **of_one)
+        add(f"{one}/scenario", self.load_scenario, methods=["POST"], tags=["Grading"], **body(Scenario), **answers(ANSWER))
+        verify, query = body(VerifyRequest, required=False), body(QueryRequest)
+        add(f"{one}/verify", self.verify, methods=["POST"], tags=["Grading"], **verify, **of_one)
+        add(f"{one}/sql", self.query, methods=["POST"], tags=["Grading"], **query, **of_one)
+        image = answers({"type": "string", "format": "binary"}, media=SQLITE, what="The database")
+        add(f"{one}/database", self.export, methods=["GET"], tags=["Grading"], response_class=Response, **image)
 
     async def reset(self, request: Request) -> Response:
         """Begin an episode: in the session that the request names, or in a world of its own that is closed again."""
@@ -157,7 +166,7 @@ class HttpRoutes:
         if at not in ("initial", "final"):
             raise ValidationFailed(f"at={at!r} is neither 'initial' nor 'final'", field="at", example="final")
         result = await self._run(Operation("export", at, session=session_id), connection, context)
-        return Response(result.value, media_type="application/vnd.sqlite3")
+        return Response(result.value, media_type=SQLITE)
 
     def _admit(self, request: Request) -> tuple[Connection, RequestContext]:
         connection = self.core.connection("http", request.scope)
@@ -317,10 +326,3 @@ def _sent(body: BaseModel) -> dict[str, Any]:
 
 def _is_bare(value: Any) -> bool:
     return isinstance(value, dict) and "action" not in value
-
-
-def body_schema(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """The body for ``/openapi.json``: the routes read it themselves, after a caller was let in."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    inlined = TypeAdapter(model).json_schema() if "$defs" not in schema else {"type": "object"}
-    return {"openapi_extra": {"requestBody": {"required": required, "content": {JSON: {"schema": inlined}}}}}

@@ -15,7 +15,7 @@ from openenv.operation import Connection, Operation, OpName
 from openenv.protocol.json import dump
 from openenv.runtime import EnvironmentSpecification
 from openenv.server.core import ServerCore
-from openenv.server.http import JSON
+from openenv.server.described import ANY_OBJECT, JSON, answers
 
 __all__ = ["Probes", "schema_of"]
 
@@ -35,11 +35,13 @@ class Probes:
         """Add every route."""
         add = router.add_api_route
         add("/health", self.health, methods=["GET"], tags=["Server"])
-        add("/metadata", self.metadata, methods=["GET"], tags=["Server"])
-        add("/schema", self.schema, methods=["GET"], tags=["Server"])
-        add("/list_environments", self.list_environments, methods=["GET"], tags=["Server"])
+        add("/metadata", self.metadata, methods=["GET"], tags=["Server"], **answers(ANY_OBJECT))
+        add("/schema", self.schema, methods=["GET"], tags=["Server"], **answers(ANY_OBJECT))
+        names = answers({"type": "array", "items": {"type": "string"}})
+        add("/list_environments", self.list_environments, methods=["GET"], tags=["Server"], **names)
         if self._metrics is not None:
-            add("/metrics", self.metrics, methods=["GET"], tags=["Server"], response_class=Response)
+            text = answers({"type": "string"}, media="text/plain", what="Prometheus' text format")
+            add("/metrics", self.metrics, methods=["GET"], tags=["Server"], response_class=Response, **text)
 
     async def health(self) -> dict[str, str]:
         """Whether the server answers."""

@@ -13,7 +13,8 @@ from openenv.operation import Connection, Operation, RequestContext
 from openenv.protocol.bodies import SplitRequest, TaskRangeRequest, TaskRequest
 from openenv.protocol.json import dump
 from openenv.server.core import ServerCore
-from openenv.server.http import JSON, body_schema, parse_body, read_body
+from openenv.server.described import ANY_OBJECT, JSON, answers, body_schema, listed
+from openenv.server.http import parse_body, read_body
 
 __all__ = ["TaskRoutes"]
 
@@ -34,12 +35,14 @@ class TaskRoutes:
 
     def register(self, router: APIRouter) -> None:
         """Add every route."""
-        add = router.add_api_route
-        add("/{env_name}/splits", self.splits, methods=["GET"], tags=["Tasks"])
-        add("/{env_name}/tasks", self.tasks, methods=["POST"], tags=["Tasks"], **body_schema(SplitRequest))
-        add("/{env_name}/num_tasks", self.num_tasks, methods=["POST"], tags=["Tasks"], **body_schema(SplitRequest))
-        add("/{env_name}/task", self.task, methods=["POST"], tags=["Tasks"], **body_schema(TaskRequest))
-        add("/{env_name}/task_range", self.task_range, methods=["POST"], tags=["Tasks"], **body_schema(TaskRangeRequest))
+        add, split = router.add_api_route, body_schema(SplitRequest)
+        splits, tasks = answers({"type": "array"}), answers(listed("tasks"))
+        one, some = body_schema(TaskRequest), body_schema(TaskRangeRequest)
+        add("/{env_name}/splits", self.splits, methods=["GET"], tags=["Tasks"], **splits)
+        add("/{env_name}/tasks", self.tasks, methods=["POST"], tags=["Tasks"], **split, **tasks)
+        add("/{env_name}/num_tasks", self.num_tasks, methods=["POST"], tags=["Tasks"], **split, **answers(ANY_OBJECT))
+        add("/{env_name}/task", self.task, methods=["POST"], tags=["Tasks"], **one, **answers(ANY_OBJECT))
+        add("/{env_name}/task_range", self.task_range, methods=["POST"], tags=["Tasks"], **some, **tasks)
 
     async def splits(self, request: Request, env_name: str) -> Response:
         """The splits that there are."""

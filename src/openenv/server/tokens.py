@@ -12,7 +12,8 @@ from openenv.errors import Forbidden, OpenEnvError, Unsupported
 from openenv.operation import Operation
 from openenv.protocol.json import dump
 from openenv.server.core import ServerCore
-from openenv.server.http import JSON, body_schema, parse_body, read_body
+from openenv.server.described import ANY_OBJECT, JSON, answers, body_schema
+from openenv.server.http import parse_body, read_body
 
 __all__ = ["TokenRoutes"]
 
@@ -46,6 +47,7 @@ class TokenRoutes:
             status_code=201,
             tags=["Sessions"],
             **body_schema(TokenRequest, required=False),
+            **answers(ANY_OBJECT, status=201, what="The token"),
         )
 
     async def issue(self, request: Request, session_id: str) -> Response:

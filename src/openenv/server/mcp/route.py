@@ -20,7 +20,8 @@ from openenv.protocol.json import parse
 from openenv.protocol.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, rpc_error, rpc_refusal
 from openenv.runtime import SessionRequest
 from openenv.server.core import ServerCore
-from openenv.server.http import JSON, read_body, retry_headers
+from openenv.server.described import JSON, rpc_route
+from openenv.server.http import read_body, retry_headers
 from openenv.server.mcp.caller import Caller
 from openenv.server.moving import Moving
 
@@ -45,7 +46,7 @@ class McpRoute:
     def register(self, router: APIRouter) -> None:
         """Add the routes."""
         for path in ("/mcp", "/sessions/{session_id}/mcp"):
-            router.add_api_route(path, self.call, methods=["POST"], tags=["MCP"])
+            router.add_api_route(path, self.call, methods=["POST"], tags=["MCP"], **rpc_route())
             router.add_api_route(path, self.stream, methods=["GET", "DELETE"], include_in_schema=False)
 
     async def call(self, request: Request) -> Response:
