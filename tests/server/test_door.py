@@ -111,12 +111,19 @@ def echoed(answer: dict[str, Any]) -> str:
     return said
 
 
-@pytest.mark.parametrize("length", [0, 1, 80, 125, 126, 127, 65_400, 65_535, 65_536, 200_000])
+@pytest.mark.parametrize("length", [0, 1, 80, 125, 126, 127, 65_400, 65_535, 65_536, 200_000, 999_990])
 def test_messages_of_every_length_of_header(raw: Raw, length: int) -> None:
     for _ in range(2):
         message = "ü" + "x" * length
         raw.send(text({"type": "step", "data": {"message": message}}))
         assert echoed(raw.answer()) == message
+
+
+@pytest.mark.parametrize("length", [2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20])
+def test_whitespace_makes_a_frame_longer_and_means_nothing(raw: Raw, length: int) -> None:
+    for _ in range(2):
+        raw.send(frame(json.dumps(STEP).encode().ljust(length)) + text(STEP))
+        assert [echoed(raw.answer()) for _ in range(2)] == ["hi", "hi"]
 
 
 def test_a_frame_that_comes_byte_by_byte(raw: Raw) -> None:

@@ -34,7 +34,8 @@ __all__ = ["Door", "Hand"]
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _WHOLE_TEXT = 0x81
 _WHOLE_BINARY = 0x82
-_LONGEST_SHORT_WAY = 0xFFFF
+_LONGEST_SHORT_WAY = 1024 * 1024
+"""Bytes of a frame: one that takes many reads is put together more cheaply by websockets."""
 _MOST_FRAGMENTS = 16_384
 """Of one message."""
 
@@ -203,12 +204,12 @@ class Door(WebSocketsSansIOProtocol):
             first, second = data[position], data[position + 1]
             length = second & 0x7F
             start = position + 2
-            if length == 126:
-                start += 2
+            control = first & 0xF8 == 0x88 and length < 126
+            if length >= 126:
+                start += 2 if length == 126 else 8
                 length = int.from_bytes(data[position + 2 : start], "big") if start <= end else _LONGEST_SHORT_WAY
             stop = start + 4 + length
-            control = first & 0xF8 == 0x88 and length < 126
-            if not second & 0x80 or second & 0x7F == 127 or not (first == self._whole or control):
+            if not second & 0x80 or length > _LONGEST_SHORT_WAY or not (first == self._whole or control):
                 self._take_the_long_way(data[position:])
                 return
             if stop > end:
