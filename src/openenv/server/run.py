@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import threading
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from queue import SimpleQueue
@@ -163,8 +164,9 @@ def configured(
 def announce(name: str, host: str, port: int, remark: str) -> None:
     """Tell on standard error where the server is."""
     address = f"[{host}]" if ":" in host else host
-    sys.stderr.write(f"serving {name} on http://{address}:{port}{remark}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # a full disk is no reason not to serve
+        sys.stderr.write(f"serving {name} on http://{address}:{port}{remark}\n")
+        sys.stderr.flush()
 
 
 def remark_on(core: ServerCore) -> str:
