@@ -91,11 +91,13 @@ class Ledger:
     def keep(self, number: int, digest: int, answer: Any, size: int) -> None:
         """Keep the answer of a new request that was done at once."""
         self._use(number)
-        if number > self._acknowledged:
-            self._kept[number] = Kept(digest, answer, size)
-            self._bytes += size
-            while len(self._kept) > self.MOST or (self._bytes > self.MOST_BYTES and len(self._kept) > 1):
-                self._drop(next(iter(self._kept)))
+        if number <= self._acknowledged:
+            return
+        kept = self._kept
+        kept[number] = Kept(digest, answer, size)
+        self._bytes += size
+        while len(kept) > 1 and (len(kept) > self.MOST or self._bytes > self.MOST_BYTES):
+            self._drop(next(iter(kept)))
 
     def finish(self, number: int, answer: Any, size: int) -> None:
         """Keep the answer of what was running, and give it to whoever waits for it."""
@@ -120,6 +122,10 @@ class Ledger:
         if number <= self._acknowledged:
             return
         self._acknowledged = number
+        if number >= self.last:  # all of them, as with every request of a client that waits for its answers
+            self._kept.clear()
+            self._bytes = 0
+            return
         for known in list(self._kept):
             if known <= number:
                 self._drop(known)

@@ -29,6 +29,7 @@ __all__ = ["Doing", "late"]
 
 log = logging.getLogger("openenv.server")
 
+_MAKES: Final = frozenset({"snapshot", "fork"})
 _NOT_BEGUN: Final = frozenset(
     {
         "RATE_LIMITED",
@@ -239,7 +240,7 @@ class Doing:
         asked.settled = True
         if asked.expired and isinstance(result.error, Cancelled):
             result.error = DeadlineExceeded("its deadline had passed, and it was taken back", hint="Ask anew, with a new id.")
-        body = self._body(asked, result)
+        body = self._body(asked, result) if asked.operation.op in _MAKES else self._answer(asked.operation, result)
         ledger = asked.session.ledger
         if asked.digest is not None and ledger is not None:
             if result.error is not None and not asked.operation.seq and result.error.code in _NOT_BEGUN:
@@ -252,16 +253,21 @@ class Doing:
             self._tell(asked, body)
 
     def _body(self, asked: Asked, result: Result) -> Body:
+        """The answer to an operation that makes something which stays here."""
         operation = asked.operation
         try:
             if result.error is None and operation.op == "snapshot":
                 result.value = self._kept_snapshot(asked.session, result.value, export=operation.payload)
-            elif result.error is None and operation.op == "fork":
+            elif result.error is None:
                 for session_id in result.value:
                     self._connection.hold_new(session_id)
-            return self._encoding.result(operation, result)
         except OpenEnvError as error:
             return self._encoding.error(error)
+        return self._answer(operation, result)
+
+    def _answer(self, operation: Operation, result: Result) -> Body:
+        try:
+            return self._encoding.result(operation, result)
         except Exception:
             log.exception("an answer of protocol v2 could not be written")
             return self._encoding.error(OpenEnvError("the answer could not be written"))
