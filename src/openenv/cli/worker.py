@@ -15,12 +15,13 @@ __all__ = ["main"]
 
 def main() -> None:
     """Be a worker, with what the supervisor left in the environment and says over the channel."""
+    from openenv.runtime.parent import end_with
     from openenv.server.workers.channel import Kind, receive, transmit
     from openenv.server.workers.supervisor import BERTH
-    from openenv.server.workers.worker import Berth, die_with_parent, work
+    from openenv.server.workers.worker import Berth, work
 
     given = json.loads(os.environ.pop(BERTH))
-    die_with_parent(given.pop("parent"))
+    end_with(given.pop("parent"))
     berth = Berth(**given)
     for fd in (berth.control, berth.listener, berth.census):
         os.set_inheritable(fd, False)  # not for the programs that environments start

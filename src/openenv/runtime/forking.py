@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from openenv.errors import Forbidden, OpenEnvError, ShuttingDown
-from openenv.operation import Operation, Result
+from openenv.operation import Operation, OpName, Result
 from openenv.runtime.session import ForkRequest, Session
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class _Fork:
         if result is not None:
             self._ended(result)
 
-    def _step(self, op: str, payload: object) -> Operation:
+    def _step(self, op: OpName, payload: object) -> Operation:
         asked = self._operation
-        return Operation(op, payload, principal=asked.principal, context=asked.context, transport=asked.transport)  # type: ignore[arg-type]
+        return Operation(op, payload, principal=asked.principal, context=asked.context, transport=asked.transport)
 
     def _ended(self, result: Result) -> None:
         """One of the copies is there, or it is not."""

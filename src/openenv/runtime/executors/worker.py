@@ -6,7 +6,6 @@ server's standard error. The worker ends when the server does, whatever the envi
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import gc
 import json
@@ -29,6 +28,7 @@ from openenv.runtime.executors import frames
 from openenv.runtime.executors.answers import AnswerWriter, write_notice
 from openenv.runtime.executors.orders import OrderReader, Plan
 from openenv.runtime.grading import Deferred
+from openenv.runtime.parent import end_with
 from openenv.runtime.play import Play, drive
 from openenv.runtime.raised import text_of
 from openenv.runtime.specification import EnvironmentSpecification
@@ -39,7 +39,6 @@ log = logging.getLogger("openenv.runtime")
 
 _MIB: Final = 1024 * 1024
 _PAGE: Final = resource.getpagesize()
-_DIES_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG
 
 
 class _Link:
@@ -205,7 +204,7 @@ def main() -> None:
     if first is None:
         return
     plan: Plan = pickle.loads(first[2])  # from the server
-    _end_with(plan.server_pid)
+    end_with(plan.server_pid)
     try:
         specification = plan.specification()
     except BaseException as error:
@@ -226,20 +225,13 @@ def main() -> None:
 
 def _take_socket() -> socket.socket:
     """Move the socket from standard input to where no environment looks for it."""
-    descriptor = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 64)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    descriptor = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 64 if most == resource.RLIM_INFINITY else min(64, most - 1))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.setsid()
     return socket.socket(fileno=descriptor)
-
-
-def _end_with(server_pid: int) -> None:
-    """Let the kernel end this process with the server, even in the middle of a loop of C."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != server_pid:
-        os._exit(0)
 
 
 def _limit(memory: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from openenv.errors import OpenEnvError, SessionError, ValidationFailed
-from openenv.operation import Notice, Operation, Result
+from openenv.operation import Notice, Operation, OpName, Result
 from openenv.protocol.v2 import Request
 from openenv.protocol.v2_answers import shown
 from openenv.runtime import Session
@@ -56,8 +56,8 @@ class Listening:
         if "draining" in names:
             raise ValidationFailed("'draining' is about no session", field="session", hint="Leave it away.")
         watches = "step" in names
-        op = "watch" if watches or named not in connection.sessions else "attach"
-        connection.core.pipeline.check(connection.operation(Operation(op, id=request.id, session=named)))  # type: ignore[arg-type]
+        op: OpName = "watch" if watches or named not in connection.sessions else "attach"
+        connection.core.pipeline.check(connection.operation(Operation(op, id=request.id, session=named)))
         connection.core.manager.session(named, connection.connection.principal)
         if named not in connection.sessions and not (watches and names <= _WATCHABLE):
             raise SessionError(f"Session {named[:80]} is not attached here", hint="Attach it first.")

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.typing import Subprotocol
 
 from openenv.errors import IdReused, OpenEnvError, Overloaded, SessionError
 from openenv.protocol.v2 import EVENTS, Request
@@ -286,7 +287,7 @@ class _Relay:
         way = await connect(
             f"ws://{host}/ws" + (f"?{urlencode(query)}" if query else ""),
             sock=siblings.dial(self._worker, self._scope),
-            subprotocols=[self._connection.encoding.name],  # type: ignore[list-item]
+            subprotocols=[Subprotocol(self._connection.encoding.name)],
             additional_headers=headers,
             user_agent_header=None,
             compression=None,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import itertools
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,13 +25,12 @@ from openenv.server.workers.channel import Channel, Message
 from openenv.server.workers.line import Line
 from openenv.server.workers.siblings import Siblings
 
-__all__ = ["Berth", "WorkerServer", "die_with_parent", "work"]
+__all__ = ["Berth", "WorkerServer", "work"]
 
 WORKER_HEADER = "x-openenv-worker"
 """On every response: which worker has answered."""
 MOST_TABLES = 8
 """Tables of rate limits that the workers have in common; a limit has two. What is not used takes no memory."""
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +129,6 @@ def work(app: Any, berth: Berth, secret: bytes, *, log_level: str, drain_s: floa
     """Serve as a worker until the supervisor says that it is over."""
     listener = socket.socket(fileno=berth.listener)
     WorkerServer(app, berth, secret, log_level=log_level, drain_s=drain_s).run(sockets=[listener])
-
-
-def die_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when the one that started it ends, whatever it is doing then."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it has ended already
-        sys.exit(1)
 
 
 def _share(core: ServerCore, siblings: Siblings, berth: Berth) -> None:
