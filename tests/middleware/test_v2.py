@@ -88,6 +88,18 @@ async def test_the_limit_is_per_principal_whichever_connection_and_says_when_to_
         assert code(await other.ask(id=1, op="open")) == "RATE_LIMITED"
 
 
+async def test_a_repeat_counts_for_the_limit_and_is_answered_when_there_is_room(serve: Servers) -> None:
+    server = serve(f"{APPS}:slow_app", cwd=ROOT)
+    async with Wire(f"{server.ws_url}/ws", headers=bearer(ANNA)) as wire:
+        (session,) = (await wire.ask(id=1, op="open"))["ok"]["sessions"]
+        step = {"id": 2, "op": "step", "session": session, "data": STEP}
+        answers = [await wire.ask(**step) for _ in range(9)]
+        told = [one for one in answers if "ok" in one]
+        assert len(told) == 7  # the server lets eight operations through, and one was the open
+        assert all(one == told[0] for one in told)
+        assert {code(one) for one in answers} == {None, "RATE_LIMITED"}
+
+
 async def test_every_step_is_counted_and_logged_with_its_ids(serve: Servers) -> None:
     server = serve(f"{APPS}:notes_app", "--log-level", "debug", cwd=ROOT)
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

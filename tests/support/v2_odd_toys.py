@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,6 +58,16 @@ class OddInline(Odd):
     execution = "inline"
 
 
+class Brittle(OddInline):
+    """Every second one of a process cannot be made."""
+
+    made = itertools.count(1)
+
+    def __init__(self) -> None:
+        if next(self.made) % 2 == 0:
+            raise RuntimeError("this one cannot be made")
+
+
 def _nested(levels: int) -> list[Any]:
     made: list[Any] = []
     for _ in range(levels):
@@ -76,3 +87,4 @@ _SEEN: dict[str, Any] = {
 
 odd_app = create_app(Odd, env_name="odd", resume_lease_s=0.5)
 inline_app = create_app(OddInline, env_name="odd")
+brittle_app = create_app(Brittle, env_name="odd")
