@@ -24,8 +24,8 @@ class Running:
     """A request that is being done."""
 
     digest: int
-    cancel: Callable[[], bool] | None = None
-    """Takes it back; whether that was of any use. None where it cannot be."""
+    cancel: Callable[[], object] | None = None
+    """Takes it back, or stops it where it can be."""
     due: float | None = None
     """When its deadline passes, on the event loop's clock."""
     waiters: list[Callable[[Any], None]] = field(default_factory=list)

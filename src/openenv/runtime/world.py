@@ -334,13 +334,13 @@ class World:
             operation, finish = self._mailbox.popleft()
             result = self._start(operation, finish)
             if result is not None:
-                finish(result)
+                _tell(finish, result)
 
     def _lost(self, error: LaneLost, finish: Finish) -> None:
         """The lane hung: nobody may touch the environment again, not even to close it."""
         self.closed = self.closed or error.message
         self.play = None
-        finish(Result(error=error))
+        _tell(finish, Result(error=error))
         self._refuse_waiting(error)
         for waiting in self._on_idle:
             waiting()
@@ -374,9 +374,17 @@ class World:
     def _refuse_waiting(self, error: OpenEnvError) -> None:
         while self._mailbox:
             _, finish = self._mailbox.popleft()
-            finish(Result(error=error))
+            _tell(finish, Result(error=error))
 
     def _release(self) -> None:
         if self._lane is not None:
             self._pool.unpin(self._lane)
             self._lane = None
+
+
+def _tell(finish: Finish, result: Result) -> None:
+    """Whatever goes wrong where one answer is sent, the others get theirs."""
+    try:
+        finish(result)
+    except Exception:
+        log.exception("an answer could not be handed over")

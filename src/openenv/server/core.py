@@ -53,7 +53,7 @@ class ServerCore:
     """Signs the snapshots that leave the server."""
     opened: Callable[[tuple[str, str, str]], bool] | None = None
     """Whether sessions were opened here by a tenant's caller with a key of its choice; other workers ask."""
-    on_drain: list[Callable[[], None]] = field(default_factory=list)
+    on_drain: set[Callable[[], None]] = field(default_factory=set)
     """Called when the server takes nothing new any more, while what has begun goes on."""
     on_shutdown: list[Callable[[], None]] = field(default_factory=list)
     """Called when the server takes nothing new any more: what streams without an end has to end now."""

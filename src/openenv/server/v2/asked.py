@@ -78,10 +78,8 @@ class Asked:
         if not self.answered:
             self.doing.expire(self)
 
-    def cancel(self) -> bool:
-        """Take it back, or stop it where it can be; whether anybody was told."""
+    def cancel(self) -> None:
+        """Take it back, or stop it where it can be."""
         control = self.operation.control
-        if control is None:
-            return False
-        control.cancel()
-        return True
+        if control is not None:
+            control.cancel()

@@ -179,8 +179,9 @@ class Doing:
         """Take back what waits, and stop what runs where it can be stopped."""
         ledger = self._connection.session(request).ledger
         running = ledger.running.get(request.data.id) if ledger is not None else None
-        found = running is not None and running.cancel is not None and running.cancel()
-        self._connection.answer(request, self._encoding.ok({"found": found}))
+        if running is not None and running.cancel is not None:
+            running.cancel()
+        self._connection.answer(request, self._encoding.ok({"found": running is not None}))
 
     # What may be asked as often as one likes.
 

@@ -47,8 +47,8 @@ class Listening:
             self._wanted.setdefault(name, set()).add(named)
         if "step" in names and named is not None:
             self._watch(connection.core.manager.session(named, connection.connection.principal))
-        if "draining" in names and connection.drained not in connection.core.on_drain:
-            connection.core.on_drain.append(connection.drained)
+        if "draining" in names:
+            connection.core.on_drain.add(connection.drained)
         connection.answer(request, connection.encoding.ok({}))
 
     def _check(self, request: Request, names: set[str], named: str) -> None:
@@ -167,5 +167,4 @@ class Listening:
         for stop in self._watched.values():
             stop()
         self._watched.clear()
-        if connection.drained in connection.core.on_drain:
-            connection.core.on_drain.remove(connection.drained)
+        connection.core.on_drain.discard(connection.drained)
