@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import os
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields
 from pathlib import Path
@@ -19,7 +24,7 @@ from openenv.runtime import EnvironmentSpecification, worker_world
 from openenv.runtime.executors import Processes, ProcessPool, keep_from_workers
 from openenv.runtime.executors.answers import AnswerReader, AnswerWriter
 from openenv.runtime.executors.orders import OrderReader, OrderWriter
-from openenv.runtime.session import ForkRequest
+from openenv.runtime.session import ForkRequest, SessionRequest
 from openenv.server.app import types_of
 from openenv.types import State
 from snake_env.models import SnakeAction
@@ -65,6 +70,11 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def children() -> list[str]:
+    """The processes that this one has started and not seen the end of."""
+    return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
 
 
 async def told(local: Local, session: str, what: str, count: int = 0, text: str = "") -> Any:
@@ -277,6 +287,34 @@ async def test_many_come_at_once(started: Started) -> None:
     assert [one.error is None for one in found] == [True] * 3 + [False] * 5
     pids = {await pid_of(local, one.session) for one in found if one.session is not None}
     assert len(pids) == 3
+
+
+async def test_no_more_open_files_is_a_refusal_and_leaves_no_process(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = started()
+
+    def none_left(pid: int, flags: int = 0) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = set(children())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", none_left)
+        refused = await local.run("create", SessionRequest())
+    assert refused.error is not None
+    assert refused.error.code == "FACTORY_ERROR"
+    assert set(children()) <= before
+    session = await local.open()
+    assert (await told(local, session, "say")).count == 1
+
+
+def test_workers_need_no_more_open_files_than_there_may_be() -> None:
+    program = (
+        "import os, resource; resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32)); "
+        "from openenv.runtime.executors.worker import _take_socket; print(_take_socket().fileno())"
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ran = subprocess.run([sys.executable, "-c", program], stdin=theirs.fileno(), capture_output=True, text=True, timeout=30)
+    assert ran.stdout.strip() == "31", ran.stderr
 
 
 async def test_requests_without_a_session_take_turns(started: Started) -> None:

@@ -94,7 +94,13 @@ class WorkerProcess(asyncio.Protocol):
             except OSError:
                 ours.close()
                 raise
-        self._pidfd = os.pidfd_open(self.pid) if sys.platform == "linux" else -1
+        try:
+            self._pidfd = os.pidfd_open(self.pid) if sys.platform == "linux" else -1
+        except OSError:  # too many files are open: nobody would see to this one's end
+            ours.close()
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise
         if self._pidfd >= 0:
             self._loop.add_reader(self._pidfd, self._exited)
         self._plan = plan
