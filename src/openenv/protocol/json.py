@@ -17,6 +17,9 @@ __all__ = ["body_of", "dump", "dump_error", "errors_of", "loads", "number", "par
 
 _ALWAYS_TEXT = {"message", "code", "field", "hint"}
 _LIFTED = {"reward", "done"}
+MOST_FAULTS = 1000
+"""Of one message that are listed. A message of 16 MiB may have a million, and listing these takes seconds and gigabytes."""
+MOST_LISTED = 1024 * 1024
 _DEPTH_LIMIT = 200
 """How deep a document may be nested: pydantic's own limit for reading, and less than its limit for writing."""
 
@@ -93,10 +96,18 @@ def number(reward: Reward) -> bytes:
 
 
 def errors_of(error: ValidationError, *, choice: bool = False, url: bool = True) -> list[dict[str, Any]]:
-    """pydantic's list of what is wrong where; with ``choice``, without the branch that it chose."""
+    """pydantic's list of what is wrong where; with ``choice``, without the branch that it chose.
+
+    It has an end: of more than `MOST_FAULTS` there is only the number, and past `MOST_LISTED` bytes no input is repeated.
+    """
+    faults = error.error_count()
+    if faults > MOST_FAULTS:
+        return [{"type": "too_many_faults", "loc": [], "msg": f"{faults} faults are too many to list"}]
     try:
         written = error.json(include_url=url)
     except ValueError:  # what was sent had bytes in it
+        written = ""
+    if not written or len(written) > MOST_LISTED:
         written = error.json(include_url=url, include_input=False)
     errors: list[dict[str, Any]] = json.loads(written)
     if choice:

@@ -25,6 +25,7 @@ from openenv.types import ToolResult
 _ARGS_HEADING = re.compile(r"^\s*(Args|Arguments|Parameters):\s*$", re.MULTILINE)
 _SECTION_HEADING = re.compile(r"^(Returns|Raises|Yields|Examples?|Notes?):\s*$", re.MULTILINE)
 _ARGUMENT = re.compile(r"^\s{0,8}(\*{0,2}\w+)\s*(?:\([^)]*\))?:\s*(.+)$")
+_MOST_FAULTS = 1000
 _WRAPPED = "x-fastmcp-wrap-result"
 """fastmcp's mark for such a schema: its clients unwrap the value by it."""
 _EXAMPLE_BY_TYPE: Mapping[str, Any] = {
@@ -116,6 +117,10 @@ class Arguments:
         return given
 
     def _explain(self, error: ValidationError) -> ValidationFailed:
+        if error.error_count() > _MOST_FAULTS:  # listing a million takes seconds and gigabytes
+            message = f"{self.name}: {error.error_count()} faults in its arguments are too many to list"
+            known = ", ".join(sorted(self.names)) or "none"
+            return self._refusal(message, hint=f"Its arguments are: {known}.", example=self.example)
         errors = error.errors(include_url=False, include_context=False)
         first = errors[0]
         field = ".".join(str(part) for part in first["loc"]) or None
