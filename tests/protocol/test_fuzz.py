@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from openenv import Action, Observation
+from openenv.errors import InvalidFrame
 from openenv.operation import Result
 from openenv.protocol import JsonRpcCodec, SocketCodec
 from openenv.protocol.json import loads
+from openenv.protocol.messagepack import unpack
 from openenv.types import CallToolAction, ListToolsAction, State
 from tests.fuzz.values import Hostile, write
 
@@ -109,6 +111,21 @@ def test_how_deep_a_document_may_be() -> None:
     flat = "[" + ",".join(["[{}]"] * 5000) + "]"
     assert len(loads(flat)) == 5000
     assert loads(json.dumps("[" * 1000)) == "[" * 1000
+
+
+def test_messagepack_is_no_deeper_than_json() -> None:
+    def nested(depth: int) -> bytes:
+        return b"\x91" * depth + b"\x01"
+
+    for depth in (1, 150, 200):
+        assert unpack(nested(depth))
+    for depth in (201, 300, 500):
+        with pytest.raises(InvalidFrame, match="nested too deeply"):
+            unpack(nested(depth))
+        with pytest.raises(InvalidFrame, match="nested too deeply"):
+            unpack(b"\x82\xa1a\x01\xa1b" + nested(depth))
+    flat = b"\xdc\x10\x00" + b"\x91\x90" * 4096
+    assert len(unpack(flat)) == 4096
 
 
 @pytest.mark.parametrize("digits", [20, 400, 4000, 5000, 100_000])

@@ -18,6 +18,10 @@ else:
 
 __all__ = ["available", "pack", "unpack"]
 
+_DEEPEST = 200
+_HEADS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
+"""Bytes with which maps and lists begin, and others too: with no more of them than levels, nothing is too deep."""
+
 
 def available() -> bool:
     """Whether ``openenv[msgpack]`` is installed."""
@@ -27,10 +31,13 @@ def available() -> bool:
 def unpack(frame: bytes) -> Any:
     """The value of a frame. Raises `InvalidFrame`: also for extension types but the timestamp."""
     try:
-        return msgpack.unpackb(frame, raw=False, strict_map_key=True, timestamp=3, ext_hook=_no_extension)
+        value = msgpack.unpackb(frame, raw=False, strict_map_key=True, timestamp=3, ext_hook=_no_extension)
     except Exception as error:  # noqa: BLE001 - its exceptions have no common base but this, and all mean the same here
         why = str(error)[:300] or type(error).__name__
         raise InvalidFrame(f"Invalid MessagePack: {why}", hint="Send one map with text keys.") from None
+    if len(frame) - len(frame.translate(None, _HEADS)) > _DEEPEST and _is_deep(value):
+        raise InvalidFrame("Invalid MessagePack: nested too deeply", hint="Send a flatter message.")
+    return value
 
 
 def pack(value: Any, *, textual: bool = False) -> bytes:
@@ -48,6 +55,21 @@ def pack(value: Any, *, textual: bool = False) -> bytes:
     except Exception as error:  # noqa: BLE001 - what a model's computed fields raise comes as it is
         raise ExecutionFailed(f"the environment's answer cannot be written as MessagePack: {error}") from None
     return packed
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether it is nested deeper than a document of JSON may be, which is less deep than an answer can be written."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_DEEPEST):
+        level = [
+            part
+            for one in level
+            for part in (one.values() if type(one) is dict else one)
+            if type(part) is dict or type(part) is list
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _plain(value: Any) -> Any:
