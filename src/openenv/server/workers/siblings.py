@@ -113,7 +113,7 @@ class Siblings:
             return False
         try:
             channel.send(Kind.CONNECTION, json.dumps(dict(known or {})).encode() + b"\n" + read, fd)
-        except (OpenEnvError, ConnectionError) as error:
+        except (OpenEnvError, OSError) as error:  # it is gone, does not read, or this process has too many files open
             log.error("worker %d takes no connection: %s", worker, error)
             return False
         return True
