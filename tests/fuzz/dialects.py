@@ -8,7 +8,6 @@ from typing import Protocol
 from tests.fuzz.plan import Conversation
 from tests.fuzz.requests import HttpDialect, RpcDialect, StandardMcpDialect
 from tests.fuzz.sockets import McpFrameDialect, McpSocketDialect, OpenEnvDialect, SimpleDialect
-from tests.fuzz.v2 import V2Dialect
 
 __all__ = ["DIALECTS", "Dialect", "conversation"]
 
@@ -39,7 +38,6 @@ DIALECTS: dict[str, Dialect] = {
     "rpc": RpcDialect(),
     "mcp": StandardMcpDialect(),
     "http": HttpDialect(),
-    "v2": V2Dialect(),
 }
 """By the name that ``--dialect`` takes."""
 

@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fuzz.plan import Ask, Conversation, HttpTalk, Say, SocketTalk, V2Talk, slot
-from tests.fuzz.player import NO_CHANCE, Player, Wrong, expect_pong, parsed
-from tests.fuzz.v2_player import V2Player
+from tests.fuzz.plan import Ask, Conversation, HttpTalk, Say, SocketTalk, slot
 from tests.fuzz.wire import BINARY, CLOSE, PING, PONG, TEXT, HttpSocket, Response, WebSocket, frame
 
 __all__ = ["Failure", "Job", "play", "play_all"]
@@ -46,6 +44,13 @@ class Failure:
         return f"{job.dialect} on {job.door}: {self.why}\n  sent: {self.what[:600]}\n  again: {again}"
 
 
+class _Wrong(Exception):
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(why)
+        self.what = what
+        self.why = why
+
+
 async def play_all(talks: Iterator[tuple[Job, Conversation]], *, parallel: int, most: int = 5) -> list[Failure]:
     """Play all of them, and stop early when so many have failed."""
     failures: list[Failure] = []
@@ -66,10 +71,11 @@ async def play(job: Job, talk: Conversation, *, patience_s: float = PATIENCE_S) 
     """Play one conversation from its first byte to its last."""
     names: dict[bytes, bytes] = {}
     step = ["the connection"]
-    player: Any = _PLAYERS[type(talk)](job.port, names, step, patience_s)
+    kind = _Http if isinstance(talk, HttpTalk) else _Socket
+    player: Any = kind(job.port, names, step, patience_s)
     try:
         await player.play(talk)
-    except Wrong as wrong:
+    except _Wrong as wrong:
         return Failure(job, wrong.what, wrong.why)
     except TimeoutError:
         return Failure(job, step[0], f"no answer within {patience_s:g} s")
@@ -84,7 +90,29 @@ async def play(job: Job, talk: Conversation, *, patience_s: float = PATIENCE_S) 
     return None
 
 
-class _Http(Player):
+class _Player:
+    def __init__(self, port: int, names: dict[bytes, bytes], step: list[str], patience_s: float) -> None:
+        self.port = port
+        self.patience_s = patience_s
+        self.names = names
+        self.step = step
+        """What is being waited for, for a report."""
+        self._open: list[HttpSocket | WebSocket] = []
+
+    def leave(self) -> None:
+        """Abort what is still open, as after a failure."""
+        for socket in self._open:
+            socket.abort()
+
+    def named(self, data: bytes) -> bytes:
+        """The bytes with the ids of sessions in the places of the slots."""
+        if b"session-slot-" in data:
+            for placeholder, name in self.names.items():
+                data = data.replace(placeholder, name)
+        return data
+
+
+class _Http(_Player):
     """Plays conversations over HTTP."""
 
     async def play(self, talk: HttpTalk) -> None:
@@ -153,7 +181,7 @@ class _Http(Player):
     def _judge(self, ask: Ask, response: Response) -> None:
         wrong = ask.check(response)
         if wrong:
-            raise Wrong(ask.what, f"{wrong}; answered {response!r}")
+            raise _Wrong(ask.what, f"{wrong}; answered {response!r}")
         if ask.keeps_header is not None:
             number, name = ask.keeps_header
             self._keep(number, response.headers.get(name))
@@ -169,7 +197,7 @@ class _Http(Player):
             self.names[slot(number).encode()] = name.encode()
 
 
-class _Socket(Player):
+class _Socket(_Player):
     """Plays conversations over a WebSocket."""
 
     async def play(self, talk: SocketTalk) -> None:
@@ -185,7 +213,7 @@ class _Socket(Player):
             socket = await WebSocket.open(self.port, path, headers=talk.headers)
             self._open.append(socket)
             if socket.status != 101:
-                raise Wrong(self.step[0], f"the handshake was answered with {socket.status}")
+                raise _Wrong(self.step[0], f"the handshake was answered with {socket.status}")
             if talk.refusal is not None:
                 await self._refused(talk, socket)
                 return
@@ -213,17 +241,17 @@ class _Socket(Player):
                 self.step[0] = say.what
                 opcode, payload = await self._next(socket, pongs)
                 if opcode != talk.reply_opcode:
-                    raise Wrong(say.what, f"a frame with the opcode {opcode} came for it: {payload[:300]!r}")
-                reply = parsed(payload, opcode)
+                    raise _Wrong(say.what, f"a frame with the opcode {opcode} came for it: {payload[:300]!r}")
+                reply = _parsed(payload, opcode)
                 wrong = check(reply)
                 if wrong:
-                    raise Wrong(say.what, f"{wrong}; answered {payload[:600]!r}")
+                    raise _Wrong(say.what, f"{wrong}; answered {payload[:600]!r}")
         if not last.ends:
             while pongs:
                 opcode, payload = await socket.receive()
                 if opcode != PONG:
-                    raise Wrong(last.what, f"nothing is owed but a pong, and this came: {opcode} {payload[:300]!r}")
-                expect_pong(pongs, payload)
+                    raise _Wrong(last.what, f"nothing is owed but a pong, and this came: {opcode} {payload[:300]!r}")
+                _expect_pong(pongs, payload)
             return False
         self.step[0] = last.what
         opcode, payload = await self._next(socket, pongs)
@@ -233,15 +261,15 @@ class _Socket(Player):
     async def _closed(self, opcode: int, payload: bytes, last: Say, socket: WebSocket) -> None:
         """The server's close frame, with one of the codes that are due; then the end of the connection."""
         if opcode != CLOSE:
-            raise Wrong(last.what, f"a close was due, and this came: {opcode} {payload[:300]!r}")
+            raise _Wrong(last.what, f"a close was due, and this came: {opcode} {payload[:300]!r}")
         code = struct.unpack("!H", payload[:2])[0] if payload else 1005
         if code not in last.ends:
-            raise Wrong(last.what, f"closed with {code} and not with {sorted(last.ends)}")
+            raise _Wrong(last.what, f"closed with {code} and not with {sorted(last.ends)}")
         with contextlib.suppress(EOFError):
-            await socket.send(frame(payload, CLOSE, rng=NO_CHANCE))
+            await socket.send(frame(payload, CLOSE, rng=_NO_CHANCE))
         rest = await socket.ended()
         if rest:
-            raise Wrong(last.what, f"more came after the close: {rest[:300]!r}")
+            raise _Wrong(last.what, f"more came after the close: {rest[:300]!r}")
         await socket.close()
 
     async def _next(self, socket: WebSocket, pongs: list[bytes]) -> tuple[int, bytes]:
@@ -249,18 +277,18 @@ class _Socket(Player):
         while True:
             opcode, payload = await socket.receive()
             if opcode == PONG:
-                expect_pong(pongs, payload)
+                _expect_pong(pongs, payload)
             elif opcode == PING:
-                await socket.send(frame(payload, PONG, rng=NO_CHANCE))
+                await socket.send(frame(payload, PONG, rng=_NO_CHANCE))
             else:
                 return opcode, payload
 
     async def _refused(self, talk: SocketTalk, socket: WebSocket) -> None:
         assert talk.refusal is not None
         opcode, payload = await socket.receive()
-        wrong = talk.refusal(parsed(payload, opcode)) if opcode in (TEXT, BINARY) else f"the opcode {opcode}"
+        wrong = talk.refusal(_parsed(payload, opcode)) if opcode in (TEXT, BINARY) else f"the opcode {opcode}"
         if wrong:
-            raise Wrong(self.step[0], f"{wrong}; answered {payload[:300]!r}")
+            raise _Wrong(self.step[0], f"{wrong}; answered {payload[:300]!r}")
         opcode, payload = await socket.receive()
         await self._closed(opcode, payload, Say(b"x", self.step[0], ends=frozenset({1000})), socket)
 
@@ -269,16 +297,16 @@ class _Socket(Player):
         self.step[0] = f"the end: {talk.ending}"
         if talk.ending == "farewell":
             code = struct.pack("!H", talk.ending_code)
-            await socket.send(frame(code, CLOSE, rng=NO_CHANCE))
+            await socket.send(frame(code, CLOSE, rng=_NO_CHANCE))
             opcode, payload = await self._next(socket, [])
             if opcode != CLOSE or payload[:2] != code:
-                raise Wrong(self.step[0], f"a close was due, and this came: {opcode} {payload[:300]!r}")
+                raise _Wrong(self.step[0], f"a close was due, and this came: {opcode} {payload[:300]!r}")
             await socket.ended()
         elif talk.ending == "fin":
             socket.half_close()
             await socket.ended()
         elif talk.ending == "half frame":
-            await socket.send(frame(b"x" * 50, rng=NO_CHANCE)[:20])
+            await socket.send(frame(b"x" * 50, rng=_NO_CHANCE)[:20])
             socket.abort(reset=False)
         elif talk.ending == "unread" and talk.says:
             await socket.send(self.named(b"".join(say.data for say in talk.says if not say.ends)))
@@ -288,4 +316,26 @@ class _Socket(Player):
         await socket.close()
 
 
-_PLAYERS: dict[type[Any], type[Player]] = {HttpTalk: _Http, SocketTalk: _Socket, V2Talk: V2Player}
+class _NoChance:
+    """Masks that are always the same: what is masked here is of no interest."""
+
+    @staticmethod
+    def randbytes(number: int) -> bytes:
+        return bytes(number)
+
+
+_NO_CHANCE: Any = _NoChance()
+
+
+def _parsed(payload: bytes, opcode: int) -> Any:
+    """The reply. A dialect of binary replies has its reading here."""
+    return json.loads(payload.decode(), parse_constant=_no_constant) if opcode == TEXT else payload
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not of JSON")
+
+
+def _expect_pong(pongs: list[bytes], payload: bytes) -> None:
+    if not pongs or pongs.pop(0) != payload:
+        raise ValueError(f"a pong that is not due: {payload[:50]!r}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-__all__ = ["Ask", "Check", "Conversation", "HttpTalk", "Request", "Say", "SocketTalk", "V2Talk", "kept", "slot"]
+__all__ = ["Ask", "Check", "Conversation", "HttpTalk", "Say", "SocketTalk", "kept", "slot"]
 
 Check = Callable[[Any], str | None]
 """What is wrong with a reply (a frame's JSON, or a `wire.Response`); None when nothing is."""
@@ -94,39 +94,7 @@ class HttpTalk:
         return len(self.asks)
 
 
-@dataclass(slots=True)
-class Request:
-    """A frame of protocol v2."""
-
-    payload: bytes
-    what: str
-    id: int
-    good: bool
-    """Whether its id can be read, and its answer is known; else any one answer is due, with some id or none."""
-    check: Check
-    keeps: tuple[int, str] | None = None
-    """Put the first value of this list in the answer's ``ok`` into this slot."""
-
-
-@dataclass(slots=True)
-class V2Talk:
-    """A conversation in protocol v2: answers come in any order, and are known by their ids."""
-
-    binary: bool
-    requests: list[Request]
-    bursts: list[int]
-    ending: Ending = "farewell"
-
-    @property
-    def length(self) -> int:
-        return len(self.requests)
-
-    @property
-    def frames(self) -> int:
-        return len(self.requests)
-
-
-Conversation = SocketTalk | HttpTalk | V2Talk
+Conversation = SocketTalk | HttpTalk
 
 
 def kept(talk: Conversation, numbers: Sequence[int]) -> Conversation:
@@ -134,6 +102,4 @@ def kept(talk: Conversation, numbers: Sequence[int]) -> Conversation:
     bursts = [1] * len(numbers)
     if isinstance(talk, HttpTalk):
         return replace(talk, asks=[talk.asks[number] for number in numbers], bursts=bursts)
-    if isinstance(talk, V2Talk):
-        return replace(talk, requests=[talk.requests[number] for number in numbers], bursts=bursts)
     return replace(talk, says=[talk.says[number] for number in numbers], bursts=bursts)

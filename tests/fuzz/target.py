@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -86,9 +86,7 @@ class _Deeds:
 
 
 class ThreadTarget(Environment[Deed, Seen, Memory]):
-    """On threads, and one that can be copied."""
-
-    snapshot_version: ClassVar[int] = 1
+    """On threads."""
 
     def __init__(self) -> None:
         self.deeds = _Deeds()
@@ -102,15 +100,6 @@ class ThreadTarget(Environment[Deed, Seen, Memory]):
     @property
     def state(self) -> Memory:
         return Memory(episode_id=self.episode_id, step_count=self.step_count, last=self.deeds.last)
-
-    def snapshot(self) -> bytes:
-        return str(self.deeds.steps).encode()
-
-    def restore(self, image: bytes) -> None:
-        self.deeds.steps = int(image)
-
-    def reseed(self, seed: int) -> None:
-        """There is no chance in it."""
 
 
 class AsyncTarget(AsyncEnvironment[Deed, Seen, State]):
@@ -194,8 +183,6 @@ class ToolTarget(ToolEnvironment[Action, Observation, State]):
         self.db.close()
 
 
-_LIMITS: dict[str, Any] = {"session_lease_s": LEASE_S, "resume_lease_s": LEASE_S, "threads": 4}
-
-thread_app = create_app(ThreadTarget, env_name="target", state_type=Memory, **_LIMITS)
-async_app = create_app(AsyncTarget, env_name="target", **_LIMITS)
-tool_app = create_app(ToolTarget, env_name="target", **_LIMITS)
+thread_app = create_app(ThreadTarget, env_name="target", session_lease_s=LEASE_S, threads=4, state_type=Memory)
+async_app = create_app(AsyncTarget, env_name="target", session_lease_s=LEASE_S, threads=4)
+tool_app = create_app(ToolTarget, env_name="target", session_lease_s=LEASE_S, threads=4)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fuzz.campaign import campaign
 from tests.fuzz.dialects import DIALECTS, conversation
-from tests.fuzz.plan import SocketTalk, V2Talk
+from tests.fuzz.plan import SocketTalk
 from tests.fuzz.watch import crashes
 from tests.support.processes import ROOT
 
@@ -53,8 +53,6 @@ def _run(*options: str) -> subprocess.CompletedProcess[str]:
 def test_a_conversation_is_made_of_its_seed_and_number_alone(dialect: str) -> None:
     def sent(seed: int, number: int) -> list[bytes]:
         _, talk = conversation(dialect, seed, number)
-        if isinstance(talk, V2Talk):
-            return [one.payload for one in talk.requests]
         return [one.data for one in (talk.says if isinstance(talk, SocketTalk) else talk.asks)]
 
     assert [sent(3, number) for number in range(20)] == [sent(3, number) for number in range(20)]
