@@ -79,8 +79,7 @@ class WorkerProcess(asyncio.Protocol):
         self._done: Done | None = None
         self._closed: Callable[[], None] | None = None
         self._control: Control | None = None
-        self._number = 0
-        self._said = 0
+        self._number = self._said = 0
         self._reader = frames.FrameReader()
         self._answers = AnswerReader()
         self._transport: asyncio.Transport | None = None
@@ -88,19 +87,17 @@ class WorkerProcess(asyncio.Protocol):
         self._at_end = False
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
+        self.pid = 0
         with theirs:
             try:
                 self.pid = _spawn(theirs.fileno())
+                self._pidfd = os.pidfd_open(self.pid) if sys.platform == "linux" else -1
             except OSError:
                 ours.close()
+                if self.pid:  # too many files are open: nobody would see to its end
+                    os.kill(self.pid, signal.SIGKILL)
+                    os.waitpid(self.pid, 0)
                 raise
-        try:
-            self._pidfd = os.pidfd_open(self.pid) if sys.platform == "linux" else -1
-        except OSError:  # too many files are open: nobody would see to this one's end
-            ours.close()
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-            raise
         if self._pidfd >= 0:
             self._loop.add_reader(self._pidfd, self._exited)
         self._plan = plan
