@@ -248,7 +248,7 @@ def test_error_frames(error: OpenEnvError, data: dict[str, Any]) -> None:
 def test_an_error_that_json_cannot_say_keeps_its_words() -> None:
     error = ExecutionFailed("half \ud800 of it", hint="look", example=Opaque(), details={"x": Opaque()})
     data = json.loads(answer(STEP, Result(error=error)))["data"]
-    assert data == {"message": "half \ud800 of it", "code": "EXECUTION_ERROR", "hint": "look"}
+    assert data == {"message": "half ? of it", "code": "EXECUTION_ERROR", "hint": "look"}
 
 
 @pytest.mark.parametrize(

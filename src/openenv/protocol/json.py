@@ -13,7 +13,7 @@ from openenv.encoded import ENCODED
 from openenv.errors import ExecutionFailed, InvalidFrame, ValidationFailed
 from openenv.types import Reward, WireObservation
 
-__all__ = ["body_of", "dump", "dump_error", "errors_of", "loads", "number", "parse", "refusal"]
+__all__ = ["body_of", "dump", "dump_error", "errors_of", "loads", "number", "parse", "refusal", "words_of"]
 
 _ALWAYS_TEXT = {"message", "code", "field", "hint"}
 _LIFTED = {"reward", "done"}
@@ -22,6 +22,9 @@ MOST_FAULTS = 1000
 MOST_LISTED = 1024 * 1024
 _DEPTH_LIMIT = 200
 """How deep a document may be nested: pydantic's own limit for reading, and less than its limit for writing."""
+
+_AROUND = 8
+"""Levels around an error, at most: what was sent may be in it, and whoever gets it has to be able to read it."""
 
 
 def parse(text: str | bytes) -> Any:
@@ -58,10 +61,21 @@ def loads(text: str | bytes) -> Any:
 def dump_error(body: dict[str, Any]) -> bytes:
     """An error's body as JSON, whatever an environment put into it: what JSON cannot say is left out."""
     try:
-        return to_json(body, inf_nan_mode="null")
+        written = to_json(body, inf_nan_mode="null")
+        if written.count(b"[") + written.count(b"{") > _DEPTH_LIMIT - _AROUND:
+            from_json(b"[" * _AROUND + written + b"]" * _AROUND)
+        return written
     except (PydanticSerializationError, ValueError, RecursionError):
-        kept = {key: value for key, value in body.items() if key in _ALWAYS_TEXT and isinstance(value, str)}
-        return json.dumps(kept, separators=(",", ":")).encode()
+        return json.dumps(words_of(body), separators=(",", ":")).encode()
+
+
+def words_of(body: dict[str, Any]) -> dict[str, str]:
+    """The part of an error's body that every dialect can say; half of a surrogate pair in it becomes ``?``."""
+    return {
+        key: value.encode(errors="replace").decode()
+        for key, value in body.items()
+        if key in _ALWAYS_TEXT and isinstance(value, str)
+    }
 
 
 def dump(value: Any, *, by_alias: bool = True) -> bytes:

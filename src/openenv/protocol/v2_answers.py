@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from openenv.encoded import value_of as encoded_value
 from openenv.errors import ExecutionFailed, OpenEnvError
 from openenv.operation import Operation, Result
-from openenv.protocol.json import body_of, dump, dump_error, loads, number
+from openenv.protocol.json import body_of, dump, dump_error, loads, number, words_of
 from openenv.protocol.jsonrpc import annotations_of
 from openenv.protocol.messagepack import pack, unpack
 from openenv.types import Reward, ToolListing, WireObservation
@@ -184,7 +184,12 @@ class MessagePackEncoding:
         return Body(self, _OK + pack(value))
 
     def error(self, error: OpenEnvError) -> Body:
-        return Body(self, _ERROR + pack(loads(dump_error(error.body()))))
+        body = error.body()
+        try:
+            told = loads(dump_error(body))
+        except (ValueError, RecursionError):  # what was sent is in it, and that was nested deeper than an answer may be
+            told = words_of(body)
+        return Body(self, _ERROR + pack(told))
 
     def results(self, bodies: Sequence[Body]) -> Body:
         head = b"\x81" + pack("results") + b"\xdd" + len(bodies).to_bytes(4, "big")

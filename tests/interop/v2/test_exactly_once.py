@@ -192,8 +192,10 @@ async def test_any_request_of_a_session_may_acknowledge(openenv_url: str) -> Non
         await wire.ask(id=8, op="state", session=session, ack=2)
         await wire.ask(id=9, op="list_tools", session=session, ack=3)
         await wire.ask(id=10, op="batch", data=entries({session: ADD, other: ADD}), ack=4)
-        await wire.ask(id=11, op="state", session=other, ack=7)  # is about the other one
-        assert codes([await wire.ask(**frame) for frame in frames]) == ["ANSWER_GONE"] * 3 + [None] * 3
+        await wire.ask(id=11, op="subscribe", session=session, ack=5, data={"events": ["log"]})
+        await wire.ask(id=12, op="attach", session=session, ack=6)
+        await wire.ask(id=13, op="state", session=other, ack=7)  # is about the other one
+        assert codes([await wire.ask(**frame) for frame in frames]) == ["ANSWER_GONE"] * 5 + [None]
 
 
 async def test_a_batch_that_is_refused_as_a_whole_has_one_answer(openenv_url: str) -> None:

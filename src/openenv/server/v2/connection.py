@@ -198,7 +198,8 @@ class V2Connection:
     def _attach(self, request: Request, frame: str | bytes) -> None:
         named = request.session or ""
         self.core.pipeline.check(self.operation(Operation("attach", id=request.id, session=named), len(frame)))
-        session = self.hold(named)
+        self.hold(named)
+        session = self.session(request)
         assert session.ledger is not None
         play = session.world.play
         known = {

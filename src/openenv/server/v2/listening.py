@@ -49,7 +49,7 @@ class Listening:
             self._watch(connection.core.manager.session(named, connection.connection.principal))
         if "draining" in names:
             connection.core.on_drain.add(connection.drained)
-        connection.answer(request, connection.encoding.ok({}))
+        self._done(request)
 
     def _check(self, request: Request, names: set[str], named: str) -> None:
         connection = self._connection
@@ -68,6 +68,11 @@ class Listening:
             self._wanted.get(name, set()).discard(request.session)
         if "step" in request.data.events and request.session in self._watched:
             self._watched.pop(request.session)()
+        self._done(request)
+
+    def _done(self, request: Request) -> None:
+        if request.session in self._connection.sessions:
+            self._connection.session(request)  # which acknowledges
         self._connection.answer(request, self._connection.encoding.ok({}))
 
     def wants(self, name: str, session_id: str | None) -> bool:
