@@ -162,3 +162,11 @@ async def test_a_worker_that_dies_takes_its_own_sessions_only(serve: Servers) ->
     await client.close(here)
     await client.__aexit__()
     await other.__aexit__()
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_the_digest_of_a_part_is_nothing_that_clients_may_say(pair: Pair, here: bool) -> None:
+    named = [pair.here, pair.there] if here else [pair.there]
+    entries = [{"session": session, "action": LEFT} for session in named]
+    with pytest.raises(V2Error, match="VALIDATION_ERROR"):
+        await pair.client.ask("batch", None, {"entries": entries, "digest": 7})

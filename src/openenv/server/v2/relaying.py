@@ -97,6 +97,8 @@ class Relays:
 
     def _batch(self, request: Request, frame: str | bytes) -> bool:
         """Take a batch apart where it is about several workers: the parts carry the whole's digest."""
+        if request.digest is not None:
+            return False  # it is said between workers only, and never passed on
         known = self._running.get(request.id)
         if known is not None:
             if known.frame != hash(frame):
@@ -259,7 +261,8 @@ class _Relay:
                 finally:
                     sending.cancel()
         except (OSError, WebSocketException) as error:
-            log.error("the way to worker %d has ended: %s", self._worker, error or type(error).__name__)
+            level = logging.INFO if self._connection.core.manager.draining else logging.ERROR
+            log.log(level, "the way to worker %d has ended: %s", self._worker, error or type(error).__name__)
         return None
 
     def _over(self, task: asyncio.Task[OpenEnvError | None]) -> None:
