@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.fuzz.dialects import DIALECTS, conversation
 from tests.fuzz.driver import Failure, Job, play, play_all
-from tests.fuzz.plan import Conversation, kept
+from tests.fuzz.plan import Conversation
 from tests.fuzz.watch import DOORS, Watched, served
 
 __all__ = ["Report", "again", "campaign"]
@@ -76,7 +76,7 @@ async def again(folder: Path, job: Job, frames: tuple[int, ...] | None) -> Repor
     target, talk = conversation(job.dialect, job.seed, job.number)
     with served(folder, (target,), (job.door,)) as watched:
         watched[0].settle()
-        talk = talk if frames is None else kept(talk, frames)
+        talk = talk if frames is None else talk.kept(frames)
         report.frames[job.dialect], report.conversations = talk.frames, 1
         failure = await play(replace(job, port=watched[0].server.port), talk)
         report.wrong += [] if failure is None else [str(failure)]
@@ -138,7 +138,7 @@ async def _smaller(failure: Failure) -> str:
         while at < len(frames) and tries < TRIES:
             fewer = frames[:at] + frames[at + size :]
             tries += 1
-            if await play(failure.job, kept(talk, fewer), patience_s=3.0) is None:
+            if await play(failure.job, talk.kept(fewer), patience_s=3.0) is None:
                 at += size
             else:
                 frames = fewer

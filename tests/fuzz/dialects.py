@@ -8,6 +8,7 @@ from typing import Protocol
 from tests.fuzz.plan import Conversation
 from tests.fuzz.requests import HttpDialect, RpcDialect, StandardMcpDialect
 from tests.fuzz.sockets import McpFrameDialect, McpSocketDialect, OpenEnvDialect, SimpleDialect
+from tests.fuzz.v2 import V2Dialect
 
 __all__ = ["DIALECTS", "Dialect", "conversation"]
 
@@ -38,6 +39,8 @@ DIALECTS: dict[str, Dialect] = {
     "rpc": RpcDialect(),
     "mcp": StandardMcpDialect(),
     "http": HttpDialect(),
+    "v2": V2Dialect(2.5, binary=False),
+    "v2+msgpack": V2Dialect(2.0, binary=True),
 }
 """By the name that ``--dialect`` takes."""
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fuzz.plan import Ask, Conversation, HttpTalk, Say, SocketTalk, slot
+from tests.fuzz.plan import Ask, Conversation, HttpTalk, Say, SocketTalk, Wrong, slot
+from tests.fuzz.v2_plan import V2Talk
+from tests.fuzz.v2_play import V2Player
 from tests.fuzz.wire import BINARY, CLOSE, PING, PONG, TEXT, HttpSocket, Response, WebSocket, frame
 
 __all__ = ["Failure", "Job", "play", "play_all"]
@@ -44,13 +46,6 @@ class Failure:
         return f"{job.dialect} on {job.door}: {self.why}\n  sent: {self.what[:600]}\n  again: {again}"
 
 
-class _Wrong(Exception):
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(why)
-        self.what = what
-        self.why = why
-
-
 async def play_all(talks: Iterator[tuple[Job, Conversation]], *, parallel: int, most: int = 5) -> list[Failure]:
     """Play all of them, and stop early when so many have failed."""
     failures: list[Failure] = []
@@ -71,11 +66,11 @@ async def play(job: Job, talk: Conversation, *, patience_s: float = PATIENCE_S) 
     """Play one conversation from its first byte to its last."""
     names: dict[bytes, bytes] = {}
     step = ["the connection"]
-    kind = _Http if isinstance(talk, HttpTalk) else _Socket
+    kind: Any = V2Player if isinstance(talk, V2Talk) else _Http if isinstance(talk, HttpTalk) else _Socket
     player: Any = kind(job.port, names, step, patience_s)
     try:
         await player.play(talk)
-    except _Wrong as wrong:
+    except Wrong as wrong:
         return Failure(job, wrong.what, wrong.why)
     except TimeoutError:
         return Failure(job, step[0], f"no answer within {patience_s:g} s")
@@ -181,7 +176,7 @@ class _Http(_Player):
     def _judge(self, ask: Ask, response: Response) -> None:
         wrong = ask.check(response)
         if wrong:
-            raise _Wrong(ask.what, f"{wrong}; answered {response!r}")
+            raise Wrong(ask.what, f"{wrong}; answered {response!r}")
         if ask.keeps_header is not None:
             number, name = ask.keeps_header
             self._keep(number, response.headers.get(name))
@@ -213,7 +208,7 @@ class _Socket(_Player):
             socket = await WebSocket.open(self.port, path, headers=talk.headers)
             self._open.append(socket)
             if socket.status != 101:
-                raise _Wrong(self.step[0], f"the handshake was answered with {socket.status}")
+                raise Wrong(self.step[0], f"the handshake was answered with {socket.status}")
             if talk.refusal is not None:
                 await self._refused(talk, socket)
                 return
@@ -241,16 +236,16 @@ class _Socket(_Player):
                 self.step[0] = say.what
                 opcode, payload = await self._next(socket, pongs)
                 if opcode != talk.reply_opcode:
-                    raise _Wrong(say.what, f"a frame with the opcode {opcode} came for it: {payload[:300]!r}")
+                    raise Wrong(say.what, f"a frame with the opcode {opcode} came for it: {payload[:300]!r}")
                 reply = _parsed(payload, opcode)
                 wrong = check(reply)
                 if wrong:
-                    raise _Wrong(say.what, f"{wrong}; answered {payload[:600]!r}")
+                    raise Wrong(say.what, f"{wrong}; answered {payload[:600]!r}")
         if not last.ends:
             while pongs:
                 opcode, payload = await socket.receive()
                 if opcode != PONG:
-                    raise _Wrong(last.what, f"nothing is owed but a pong, and this came: {opcode} {payload[:300]!r}")
+                    raise Wrong(last.what, f"nothing is owed but a pong, and this came: {opcode} {payload[:300]!r}")
                 _expect_pong(pongs, payload)
             return False
         self.step[0] = last.what
@@ -261,15 +256,15 @@ class _Socket(_Player):
     async def _closed(self, opcode: int, payload: bytes, last: Say, socket: WebSocket) -> None:
         """The server's close frame, with one of the codes that are due; then the end of the connection."""
         if opcode != CLOSE:
-            raise _Wrong(last.what, f"a close was due, and this came: {opcode} {payload[:300]!r}")
+            raise Wrong(last.what, f"a close was due, and this came: {opcode} {payload[:300]!r}")
         code = struct.unpack("!H", payload[:2])[0] if payload else 1005
         if code not in last.ends:
-            raise _Wrong(last.what, f"closed with {code} and not with {sorted(last.ends)}")
+            raise Wrong(last.what, f"closed with {code} and not with {sorted(last.ends)}")
         with contextlib.suppress(EOFError):
             await socket.send(frame(payload, CLOSE, rng=_NO_CHANCE))
         rest = await socket.ended()
         if rest:
-            raise _Wrong(last.what, f"more came after the close: {rest[:300]!r}")
+            raise Wrong(last.what, f"more came after the close: {rest[:300]!r}")
         await socket.close()
 
     async def _next(self, socket: WebSocket, pongs: list[bytes]) -> tuple[int, bytes]:
@@ -288,7 +283,7 @@ class _Socket(_Player):
         opcode, payload = await socket.receive()
         wrong = talk.refusal(_parsed(payload, opcode)) if opcode in (TEXT, BINARY) else f"the opcode {opcode}"
         if wrong:
-            raise _Wrong(self.step[0], f"{wrong}; answered {payload[:300]!r}")
+            raise Wrong(self.step[0], f"{wrong}; answered {payload[:300]!r}")
         opcode, payload = await socket.receive()
         await self._closed(opcode, payload, Say(b"x", self.step[0], ends=frozenset({1000})), socket)
 
@@ -300,7 +295,7 @@ class _Socket(_Player):
             await socket.send(frame(code, CLOSE, rng=_NO_CHANCE))
             opcode, payload = await self._next(socket, [])
             if opcode != CLOSE or payload[:2] != code:
-                raise _Wrong(self.step[0], f"a close was due, and this came: {opcode} {payload[:300]!r}")
+                raise Wrong(self.step[0], f"a close was due, and this came: {opcode} {payload[:300]!r}")
             await socket.ended()
         elif talk.ending == "fin":
             socket.half_close()

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self
 
-__all__ = ["Ask", "Check", "Conversation", "HttpTalk", "Say", "SocketTalk", "kept", "slot"]
+__all__ = ["Ask", "Check", "Conversation", "HttpTalk", "Say", "SocketTalk", "Wrong", "slot"]
 
 Check = Callable[[Any], str | None]
 """What is wrong with a reply (a frame's JSON, or a `wire.Response`); None when nothing is."""
 
 Ending = Literal["asked", "farewell", "reset", "fin", "half frame", "unread"]
+
+
+class Wrong(Exception):
+    """A reply, or the want of one, that no client should see."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(why)
+        self.what = what
+        self.why = why
 
 
 def slot(number: int) -> str:
@@ -59,6 +68,13 @@ class SocketTalk:
     def frames(self) -> int:
         return len(self.says) + (self.before.frames if self.before else 0)
 
+    @property
+    def sent(self) -> list[bytes]:
+        return [one.data for one in self.says]
+
+    def kept(self, numbers: Sequence[int]) -> Self:
+        return replace(self, says=[self.says[number] for number in numbers], bursts=[1] * len(numbers))
+
 
 @dataclass(slots=True)
 class Ask:
@@ -93,13 +109,32 @@ class HttpTalk:
     def frames(self) -> int:
         return len(self.asks)
 
+    @property
+    def sent(self) -> list[bytes]:
+        return [one.data for one in self.asks]
 
-Conversation = SocketTalk | HttpTalk
+    def kept(self, numbers: Sequence[int]) -> Self:
+        return replace(self, asks=[self.asks[number] for number in numbers], bursts=[1] * len(numbers))
 
 
-def kept(talk: Conversation, numbers: Sequence[int]) -> Conversation:
-    """The same conversation with these frames or requests only, each sent alone."""
-    bursts = [1] * len(numbers)
-    if isinstance(talk, HttpTalk):
-        return replace(talk, asks=[talk.asks[number] for number in numbers], bursts=bursts)
-    return replace(talk, says=[talk.says[number] for number in numbers], bursts=bursts)
+class Conversation(Protocol):
+    """A plan of any dialect."""
+
+    @property
+    def length(self) -> int:
+        """How many parts it has, to be played alone."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """How many frames and requests are sent."""
+        ...
+
+    @property
+    def sent(self) -> list[bytes]:
+        """What is sent, part by part."""
+        ...
+
+    def kept(self, numbers: Sequence[int]) -> Self:
+        """The same conversation with these parts only, each sent alone."""
+        ...

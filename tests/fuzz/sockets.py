@@ -13,7 +13,7 @@ from tests.fuzz.plan import Ask, Check, HttpTalk, Say, SocketTalk, slot
 from tests.fuzz.values import Hostile, write
 from tests.fuzz.wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Response, frame
 
-__all__ = ["McpFrameDialect", "McpSocketDialect", "OpenEnvDialect", "SimpleDialect", "SocketDialect"]
+__all__ = ["VIOLATIONS", "McpFrameDialect", "McpSocketDialect", "OpenEnvDialect", "SimpleDialect", "SocketDialect"]
 
 
 class SocketDialect(ABC):
@@ -64,7 +64,7 @@ class SocketDialect(ABC):
     def _say(self, rng: Random, target: str) -> Say:
         hostile = Hostile(rng)
         if rng.random() < 0.02:
-            return rng.choice(_VIOLATIONS)(rng)
+            return rng.choice(VIOLATIONS)(rng)
         message, check = self.good(rng, target)
         text = write(message)
         if rng.random() < self.spoilt:
@@ -210,7 +210,7 @@ def _announced(length: int) -> bytes:
 
 
 _NO_UTF8 = (b"\xff\xfe", b'{"a":"\xc3"}', b"\xed\xa0\x80", b"{}\x80")
-_VIOLATIONS: list[Callable[[Random], Say]] = [
+VIOLATIONS: list[Callable[[Random], Say]] = [
     lambda rng: _violation(frame(b"{}", rng=rng, masked=False), "an unmasked frame"),
     lambda rng: _violation(frame(b"{}", rng=rng, reserved=rng.randrange(1, 8)), "reserved bits"),
     lambda rng: _violation(frame(b"{}", rng.choice((3, 4, 5, 6, 7, 11, 12, 13, 14, 15)), rng=rng), "an opcode that is none"),

@@ -11,7 +11,8 @@ import pytest
 
 from tests.fuzz.campaign import campaign
 from tests.fuzz.dialects import DIALECTS, conversation
-from tests.fuzz.plan import SocketTalk
+from tests.fuzz.v2_line import Outcome
+from tests.fuzz.v2_plan import Effect, V2Say
 from tests.fuzz.watch import crashes
 from tests.support.processes import ROOT
 
@@ -52,11 +53,23 @@ def _run(*options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_conversation_is_made_of_its_seed_and_number_alone(dialect: str) -> None:
     def sent(seed: int, number: int) -> list[bytes]:
-        _, talk = conversation(dialect, seed, number)
-        return [one.data for one in (talk.says if isinstance(talk, SocketTalk) else talk.asks)]
+        return conversation(dialect, seed, number)[1].sent
 
     assert [sent(3, number) for number in range(20)] == [sent(3, number) for number in range(20)]
     assert [sent(3, number) for number in range(20)] != [sent(4, number) for number in range(20)]
+
+
+def test_what_is_not_done_once_is_seen() -> None:
+    say = V2Say(b"{}", "a step", 0, number=7, again=True)
+
+    def wrong(times: int, *codes: str, oks: int = 0, sure: bool = False) -> str | None:
+        return Outcome(Effect(0, "tag", sure=sure), say, oks + len(codes), [{}] * oks, list(codes)).wrong(times)
+
+    assert [wrong(1, oks=2), wrong(0, "SESSION_ERROR"), wrong(1, "EXECUTION_ERROR"), wrong(1, "DEADLINE_EXCEEDED")] == [None] * 4
+    assert wrong(2, oks=1) == "done 2 times"
+    assert wrong(0, oks=1) == "answered with ok, and not done"
+    assert wrong(1, "OVERLOADED", "ID_REUSED") == "refused with ['OVERLOADED', 'ID_REUSED'], and done"
+    assert wrong(0, "OVERLOADED", sure=True) == "not done, and answered with ['OVERLOADED']"
 
 
 def test_which_lines_of_a_log_are_crashes() -> None:
