@@ -26,7 +26,8 @@ _MOST_UNANSWERED = 40
 """Frames; a session takes 64, and keeps as many answers."""
 _GONE = frozenset({"ANSWER_GONE"})
 _TAKEN = frozenset({"ID_REUSED", "ANSWER_GONE"})
-_NOT_AN_IMAGE = frozenset({"SNAPSHOT_REFUSED", "VALIDATION_ERROR"})
+_NOT_AN_IMAGE = frozenset({"SNAPSHOT_REFUSED", "VALIDATION_ERROR", "ANSWER_GONE"})
+"""The last for the repeat of one that was refused before it began, once a higher id was used."""
 
 
 @dataclass(slots=True)
