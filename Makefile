@@ -21,7 +21,7 @@ demo-setup:
 
 test: setup ## Run the tests (PYTEST_ARGS="-k name" selects some)
 	@scripts/test-setup.sh
-	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: setup ## Check style, types and the direction of imports
 	@scripts/lint.sh
