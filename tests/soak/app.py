@@ -59,13 +59,23 @@ class Soaked(ToolEnvironment[Action, Observation, State]):
     def restore(self, image: bytes) -> None:
         self.count = int(image)
 
+    def reseed(self, seed: int) -> None:
+        """There is no chance in it."""
+
 
 def made(*more: Any) -> FastAPI:
     """The application, with a route that tells of its tasks, and perhaps with more middleware."""
-    tokens = {TOKEN: {"id": "soak", "scopes": ["create", "reset", "act", "metrics"]}}
+    tokens = {TOKEN: {"id": "soak", "scopes": ["create", "reset", "act", "watch", "metrics"]}}
     chain: list[Any] = [BearerAuth(tokens), RateLimit(1e6, 1e6, refusals=(50, 50)), *more]
     served = create_app(
-        Soaked, env_name="soaked", middleware=chain, log=False, max_sessions=MOST, session_lease_s=LEASE_S, threads=8
+        Soaked,
+        env_name="soaked",
+        middleware=chain,
+        log=False,
+        max_sessions=MOST,
+        session_lease_s=LEASE_S,
+        resume_lease_s=LEASE_S,
+        threads=8,
     )
 
     async def tasks() -> dict[str, Any]:

@@ -12,7 +12,8 @@ from urllib.request import Request, urlopen
 
 from tests.fuzz.watch import crashes
 from tests.soak.app import TOKEN
-from tests.soak.ways import REFUSED, WAYS, Client, Unlike
+from tests.soak.client import REFUSED, Client, Unlike
+from tests.soak.ways import WAYS
 from tests.support.processes import Server
 from tests.support.usage import connections, open_files, resident_kb, threads
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.soak.client import REFUSED
 from tests.soak.run import soak
-from tests.soak.ways import REFUSED, WAYS
+from tests.soak.ways import WAYS
 from tests.support.processes import ROOT, Servers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

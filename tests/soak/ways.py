@@ -4,81 +4,17 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from random import Random
 from typing import Any
 
-from tests.fuzz.wire import CLOSE, PING, PONG, HttpSocket, Response, WebSocket, frame
-from tests.soak.app import TOKEN
+from tests.fuzz.wire import CLOSE, WebSocket, frame
+from tests.soak.client import REFUSED, Client, Unlike, Way
+from tests.soak.v2_ways import V2_WAYS
 
-__all__ = ["WAYS", "Client", "Unlike"]
-
-AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
-REFUSED = "refused"
-
-
-class Unlike(Exception):
-    """An answer that is not what it should be."""
-
-
-@dataclass(slots=True)
-class Client:
-    """One of the clients, with its source of chance."""
-
-    port: int
-    rng: Random
-    source: str
-    socket: WebSocket | None = None
-
-    async def open(self, path: str = "/ws", *, headers: dict[str, str] | None = None) -> WebSocket:
-        """A socket that has shaken hands."""
-        given = AUTHORIZED if headers is None else headers
-        self.socket = await WebSocket.open(self.port, path, headers=given, source=self.source)
-        return self.socket
-
-    def leave(self) -> None:
-        """Let go of what a way that failed left open."""
-        if self.socket is not None:
-            self.socket.abort()
-            self.socket = None
-
-    async def ask(self, socket: WebSocket, message: Any) -> dict[str, Any]:
-        """Send a message and read its answer."""
-        await socket.send(frame(json.dumps(message).encode(), rng=self.rng))
-        while True:
-            opcode, payload = await socket.receive()
-            if opcode == PING:
-                await socket.send(frame(payload, PONG, rng=self.rng))
-                continue
-            if opcode == CLOSE:
-                raise Unlike(f"closed with {payload!r} in answer to {message}")
-            answer: dict[str, Any] = json.loads(payload)
-            return answer
-
-    async def request(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
-        """A request on a connection of its own."""
-        socket = await HttpSocket.open(self.port, source=self.source)
-        try:
-            await socket.send(request(method, path, body, AUTHORIZED | headers))
-            return await socket.receive()
-        finally:
-            socket.abort()
-
-
-def request(method: str, path: str, body: Any, headers: dict[str, str]) -> bytes:
-    content = b"" if body is None else json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(content)}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + content
+__all__ = ["WAYS"]
 
 
 def step(tool: str) -> dict[str, Any]:
     return {"type": "step", "data": {"type": "call_tool", "tool_name": tool, "arguments": {}}}
-
-
-Way = Callable[[Client], Awaitable[str]]
-"""Lives one session, and says how that went; ``refused`` where there was none. Raises `Unlike`."""
 
 
 async def _played(client: Client, socket: WebSocket) -> bool:
@@ -263,5 +199,6 @@ WAYS: dict[str, tuple[float, Way]] = {
     "attached": (6, attached),
     "over RPC": (10, over_rpc),
     "over MCP": (1.5, over_mcp),
+    **V2_WAYS,
 }
 """By name: how often, beside the others, and how."""
