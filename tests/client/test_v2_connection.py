@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -196,6 +198,38 @@ async def test_what_was_late_and_stopped_has_not_happened(talk: Server) -> None:
         with pytest.raises(DeadlineExceeded):
             await session.outcome()
         assert (await session.state())["said"] == []
+
+
+async def test_a_cancelled_step_that_cannot_be_stopped_may_have_happened_and_its_outcome_can_be_had(serve: Servers) -> None:
+    server = serve("v2_toys:slow_app", cwd=HERE)
+    async with Connection(server.url) as connection:
+        [session] = await connection.open()
+        await session.reset()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(session.step({"text": "a", "seconds": 0.5}), 0.1)
+        assert (await session.outcome()).observation["text"] == "a"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(session.step({"text": "b", "seconds": 0.3}), 0.1)
+        await until(lambda: not connection._channel.pending)
+        assert (await session.outcome()).observation["count"] == 2
+        with pytest.raises(ValidationFailed, match="No call of this session is late"):
+            await session.outcome()
+        assert (await session.state())["step_count"] == 2
+
+
+async def test_what_a_server_that_hung_has_done_can_be_had(serve: Servers) -> None:
+    server = serve("v2_toys:plain_app", cwd=HERE)
+    async with Connection(server.url) as connection:
+        [session] = await connection.open()
+        await session.reset()
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(DeadlineExceeded, match="did not say why"):
+                await session.step({"text": "a"}, timeout_s=0.2)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert (await session.outcome()).observation == {"text": "a", "count": 1, "metadata": {}}
+        assert (await session.state())["step_count"] == 1
 
 
 async def test_a_cancelled_call_is_taken_back(talk: Server) -> None:

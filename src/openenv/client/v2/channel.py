@@ -223,6 +223,11 @@ class Channel:
     async def repeat(self, late: Pending) -> Any:
         """Send the very frame of a late effect again, and return what has become of it once it has ended."""
         await self.ready()
+        waiting = self.pending.get(late.id)
+        if waiting is not None:  # it has no answer yet: whichever comes first is this one's
+            waiting.stop()
+            released(waiting.taken)
+            waiting.taken = []
         again = Pending(late.message, late.frame, late.seats, "same")
         again.taken = await admitted(late.seats, self._slots)
         self.pending[again.id] = again
@@ -313,7 +318,7 @@ class Channel:
         pending.fail(
             DeadlineExceeded(
                 f"No answer to the {pending.message['op']} within {timeout_s} s, and the server did not say why",
-                hint="It may still happen: the next call in the session waits for it.",
+                hint="It may still happen, and the next call in the session waits for it: outcome() tells what became of it.",
             )
         )
         self.abandon(pending)
@@ -328,6 +333,8 @@ class Channel:
         if self.link is None:
             self.finish(pending)
             return
+        if pending.repeat == "same" and len(pending.seats) == 1:
+            pending.seats[0].late = pending  # it may have happened all the same
         for seat in pending.seats:
             self.tell("cancel", {"id": pending.id}, session=seat.id)
 
@@ -338,12 +345,11 @@ class Channel:
     def finish(self, pending: Pending, *, late: bool = False) -> None:
         """Forget a request: it is answered, or will never be. Of a ``late`` one the outcome may still be asked for."""
         self.pending.pop(pending.id, None)
-        if pending.timer is not None:
-            pending.timer.cancel()
+        pending.stop()
         for seat in pending.seats:
             if late:
                 seat.late = pending
-            else:
+            elif seat.late is not pending:
                 seat.ended(pending.id)
         released(pending.taken)
         pending.taken = []

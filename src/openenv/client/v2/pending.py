@@ -25,7 +25,8 @@ class Seat:
     Attributes:
         lost: Why the session is of no more use, once it is.
         owned: Closed with the connection; else only detached.
-        late: The last effect, where its deadline passed: its outcome may still be asked for, until another effect is.
+        late: The last effect, where its deadline passed or it was cancelled: its outcome may still be asked for, until another
+            effect is.
     """
 
     __slots__ = ("_answered", "_effects", "id", "late", "lost", "owned", "slots")
@@ -95,6 +96,12 @@ class Pending:
         """Its number on the wire."""
         number: int = self.message["id"]
         return number
+
+    def stop(self) -> None:
+        """Its time no longer runs."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def fail(self, error: BaseException) -> None:
         """Tell whoever waits."""

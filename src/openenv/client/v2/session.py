@@ -100,12 +100,14 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         return self._taken(await self._effect("step", self._forms.payload(action), timeout_s))
 
     async def outcome(self) -> StepResult[ObservationT]:
-        """What became of the last call where that raised `DeadlineExceeded`, as soon as it has ended.
+        """What became of the last call where that raised `DeadlineExceeded` or was cancelled, as soon as it has ended.
 
         It has to be asked for before the next call that changes something.
 
         Raises:
-            DeadlineExceeded: It was taken back, or stopped: it has not happened.
+            DeadlineExceeded: It was taken back, or stopped: it has not happened. Where the first call raised this because the
+                server said nothing, ask once more: this may be the server's late word on that call's deadline.
+            ServerError: With the code ``CANCELLED``, likewise.
             ValidationFailed: No call was late, or another one came after it.
         """
         self._seat.check()
