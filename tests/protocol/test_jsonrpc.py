@@ -19,9 +19,11 @@ from openenv.errors import (
     ToolNotFound,
     Unauthenticated,
     Unsupported,
+    ValidationFailed,
 )
 from openenv.operation import Result
 from openenv.protocol import JsonRpcCodec
+from openenv.protocol.jsonrpc import rpc_refusal
 from openenv.types import ToolListing
 
 CODEC = JsonRpcCodec()
@@ -186,3 +188,16 @@ def test_listings_have_every_key_that_clients_of_0_10_read() -> None:
         "execution": None,
     }
     assert tools[1]["annotations"] == {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False}
+
+
+def test_an_error_about_something_deep_has_its_code_all_the_same() -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    refused = ValidationFailed("no such argument", errors=[{"type": "extra", "loc": ["x"], "msg": "no", "input": deep}])
+    answer = json.loads(rpc_refusal(7, refused))
+    assert answer["error"] == {
+        "code": -32602,
+        "message": "no such argument",
+        "data": {"message": "no such argument", "code": "VALIDATION_ERROR"},
+    }

@@ -158,10 +158,11 @@ def rpc_result(request_id: str | int | None, result: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (dump(request_id), result)
 
 
-def rpc_error(request_id: str | int | None, code: int, message: str, data: Any = None) -> bytes:
+def rpc_error(request_id: str | int | None, code: int, message: str, data: dict[str, Any] | None = None) -> bytes:
     """An error answer; ``data`` is always there, null when there is none."""
-    error = {"code": code, "message": message, "data": data}
-    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (dump(request_id), dump_error(error))
+    words = dump_error({"message": message})[1:-1]
+    told = b"null" if data is None else dump_error(data)
+    return b'{"jsonrpc":"2.0","id":%b,"error":{"code":%d,%b,"data":%b}}' % (dump(request_id), code, words, told)
 
 
 def rpc_refusal(request_id: str | int | None, error: OpenEnvError) -> bytes:
