@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from openenv.client import Connection, EndedStepResult, VectorEnvClient
@@ -33,6 +34,21 @@ def snake(module_serve: Servers) -> Server:
 
 def say(*texts: str, end: str | None = None) -> list[dict[str, Any]]:
     return [{"text": text, "end": end if text == "end" else None} for text in texts]
+
+
+async def test_numbers_of_numpy_are_numbers(snake: Server) -> None:
+    async with VectorEnvClient(snake.url, 2) as vector:
+        plain = await vector.reset(seed=[3, 4])
+        assert await vector.reset(seed=np.int64(3)) == plain
+        assert await vector.reset(seed=np.arange(3, 5)) == plain
+        await vector.reset(seed=3, options={"width": np.int64(8)}, indices=np.array([1]))
+        children = await vector.sessions[0].fork(2, reseed=np.arange(2))
+        assert len(children) == 2
+        for wrong in ("x", 1.5, ["x", 1]):
+            with pytest.raises(ValidationFailed, match="a seed is a whole number"):
+                await vector.reset(seed=wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValidationFailed, match="has no form on the wire"):
+            await vector.reset(options={"width": np.arange(2)})
 
 
 async def test_seeds_as_in_gymnasium(talk: Server) -> None:

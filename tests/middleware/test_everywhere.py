@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 from random import Random
+from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
 
+from openenv import create_app
+from openenv.errors import ConfigurationError
 from openenv.middleware.metrics import Histogram
 from tests.support.processes import ROOT, Servers
+from tests.support.toys import Notes
+
+
+class Counting:
+    """One hook is enough."""
+
+    def before(self, operation: Any) -> None:
+        """Nothing."""
+
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "notes_list", "arguments": {}}}
 STEP = {"type": "call_tool", "tool_name": "notes_list"}
@@ -84,3 +96,10 @@ def test_many_durations_at_once_are_counted_as_one_by_one(number: int) -> None:
     at_once.observe_all(seen)
     assert at_once.counts == one_by_one.counts
     assert at_once.total == pytest.approx(one_by_one.total)
+
+
+@pytest.mark.parametrize("middleware", [Counting, object(), None], ids=["a class", "no hooks", "nothing"])
+def test_what_is_no_middleware_is_refused_when_the_application_is_made(middleware: Any) -> None:
+    with pytest.raises(ConfigurationError, match="is no middleware"):
+        create_app(Notes, middleware=[middleware])
+    create_app(Notes, middleware=[Counting()])

@@ -261,6 +261,17 @@ async def test_a_snapshot_is_put_back_as_often_as_one_likes() -> None:
     await local.manager.shutdown()
 
 
+@pytest.mark.parametrize("kind", [Dice, LaneDice, AsyncDice])
+async def test_what_was_never_reset_is_reset_before_it_is_copied(kind: Any) -> None:
+    local = Local(kind)
+    session = await local.open(kind="free")
+    (child,) = await fork(local, session, None)
+    parents, childs = [(await local.ok("state", session=one)).value for one in (session, child)]
+    assert parents.episode_id == childs.episode_id is not None
+    assert await rolls(local, child, 5) == await rolls(local, session, 5)
+    await local.manager.shutdown()
+
+
 async def test_an_image_of_something_else_is_refused_and_changes_nothing() -> None:
     class Other(Dice):
         snapshot_version: ClassVar[int] = 2

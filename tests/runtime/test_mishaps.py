@@ -18,6 +18,7 @@ from openenv.errors import EpisodeOver, ExecutionFailed, ValidationFailed
 from openenv.middleware import JsonLog, Metrics
 from openenv.operation import Operation, RequestContext, Result
 from openenv.runtime.executors import ThreadPool
+from openenv.runtime.raised import text_of
 from openenv.scenario import Scenario
 from tests.support.local import Local
 from tests.support.toys import AsyncTalker, Heard, InlineTalker, Notes, Say, Talker
@@ -180,3 +181,11 @@ async def test_the_log_and_the_metrics_tell_of_a_scenario_what_happened() -> Non
     assert lines[2]["episodes"] == 1
     assert b'openenv_step_duration_seconds_count{env="notes"} 2.0' in metrics.render()
     await local.manager.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [(ValueError("no"), "no"), (MemoryError(), "MemoryError"), (SystemExit(3), "SystemExit: 3"), (KeyError(), "KeyError")],
+)
+def test_what_was_raised_is_told_even_where_it_says_nothing(raised: BaseException, said: str) -> None:
+    assert text_of(raised) == said

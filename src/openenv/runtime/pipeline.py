@@ -18,9 +18,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
-from openenv.errors import ExecutionFailed, OpenEnvError
+from openenv.errors import ConfigurationError, ExecutionFailed, OpenEnvError
 from openenv.operation import Connection, Operation, Result
 from openenv.runtime.manager import SessionManager
 from openenv.runtime.permission import permit
@@ -34,6 +34,9 @@ log = logging.getLogger("openenv.runtime")
 Next = Callable[[Operation], Awaitable[Result]]
 
 
+_HOOKS: Final = ("admit", "refused", "before", "after", "handle")
+
+
 class Pipeline:
     """Carries operations through the middleware to the manager, and results back."""
 
@@ -43,7 +46,12 @@ class Pipeline:
         manager.on_end = self._session_ended
 
     def use(self, middleware: Sequence[Any]) -> None:
-        """Replace the middleware, before anything is served."""
+        """Replace the middleware, before anything is served. Raises `ConfigurationError` for what is none."""
+        for one in middleware:
+            if isinstance(one, type) or not any(hasattr(one, hook) for hook in _HOOKS):
+                name = one.__name__ if isinstance(one, type) else type(one).__name__
+                what = "a class" if isinstance(one, type) else f"an object with none of {', '.join(_HOOKS)}"
+                raise ConfigurationError(f"{name} is no middleware but {what}", hint="Pass an instance with some of the hooks.")
         self.middleware = tuple(middleware)
         self._admit = [one.admit for one in middleware if hasattr(one, "admit")]
         self._refused = [one.refused for one in reversed(middleware) if hasattr(one, "refused")]

@@ -161,6 +161,12 @@ class Play:
         self.started = True
         self.last = Result(observation=observation, reward=observation.reward, done=self._seen.ended(observation))
 
+    async def _begin_unasked(self, operation: Operation) -> None:
+        """Reset what was never reset, before it is stepped or copied, where the class wants that."""
+        environment = self.environment
+        if not self.started and not environment.resumed and environment.auto_reset:
+            await self._begin({}, operation)
+
     async def _step(self, operation: Operation) -> Result | Deferred:
         return await self._act(operation.payload, operation)
 
@@ -195,8 +201,7 @@ class Play:
 
     async def _act(self, action: Any, operation: Operation) -> Result | Deferred:
         environment = self.environment
-        if not self.started and not environment.resumed and environment.auto_reset:
-            await self._begin({}, operation)
+        await self._begin_unasked(operation)
         given = self._step_arguments(operation)
         environment.step_count += 1
         try:
@@ -343,6 +348,7 @@ class Play:
         return Result(value=exported(self, operation.payload))
 
     async def _snapshot(self, operation: Operation) -> Result:
+        await self._begin_unasked(operation)
         return Result(value=await image_of(self))
 
     async def _restore(self, operation: Operation) -> Result:

@@ -24,7 +24,10 @@ def is_stopped(error: BaseException) -> bool:
 def text_of(error: BaseException) -> str:
     """What an exception says, whatever its class does when it is asked."""
     try:
-        return str(error)
+        text = str(error)
     except Exception:
         log.debug("an exception has no text", exc_info=True)
         return f"{type(error).__name__} (it has no text)"
+    if isinstance(error, Exception) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__  # a MemoryError, a SystemExit of 3

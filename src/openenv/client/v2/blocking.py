@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, overload
 
 from pydantic import BaseModel
 
@@ -13,7 +13,7 @@ from openenv.client.v2.connection import Connection
 from openenv.client.v2.events import Event, EventStream
 from openenv.client.v2.session import DEFAULT, ActionT, ObservationT, RemoteSession, Snapshot, StateT, Timeout
 from openenv.client.v2.vector import VectorEnvClient
-from openenv.client.v2.wire import Hello
+from openenv.client.v2.wire import EncodingName, Hello
 from openenv.errors import OpenEnvError
 from openenv.types import StepResult, Tool
 
@@ -95,7 +95,7 @@ class SyncRemoteSession(Generic[ActionT, ObservationT, StateT]):
         self._run(self._session.restore, snapshot, timeout_s=timeout_s)
 
     def fork(
-        self, count: int = 1, *, reseed: Sequence[int] | None = None, timeout_s: Timeout = DEFAULT
+        self, count: int = 1, *, reseed: Iterable[SupportsIndex] | None = None, timeout_s: Timeout = DEFAULT
     ) -> list[SyncRemoteSession[ActionT, ObservationT, StateT]]:
         """Sessions with copies of this one's world."""
         made = self._run(self._session.fork, count, reseed=reseed, timeout_s=timeout_s)
@@ -162,9 +162,28 @@ class SyncConnection(BlockingFacade):
         return self._client.hello
 
     @property
+    def base_url(self) -> str:
+        """The server's address over HTTP, without a slash at its end."""
+        return self._client.base_url
+
+    @property
+    def encoding(self) -> EncodingName:
+        """What frames are written in."""
+        return self._client.encoding
+
+    @property
     def resumes(self) -> int:
         """How often a lost connection was replaced."""
         return self._client.resumes
+
+    @property
+    def repeats(self) -> int:
+        """How many requests were sent again, because their connection was lost before their answers came."""
+        return self._client.repeats
+
+    def events(self, *names: str, session_id: str | None = None) -> SyncEventStream:
+        """What happens, by the events' names; about one session that need not be attached, or about all that are."""
+        return SyncEventStream(self._client.events(*names, session_id=session_id), self._run)
 
     @overload
     def open(
@@ -275,9 +294,9 @@ class SyncVectorEnvClient(BlockingFacade, Generic[ActionT, ObservationT, StateT]
     def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: SupportsIndex | Iterable[SupportsIndex | None] | None = None,
         options: Mapping[str, Any] | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Iterable[SupportsIndex] | None = None,
         timeout_s: Timeout = DEFAULT,
     ) -> list[StepResult[ObservationT]]:
         """Begin an episode in every environment, or in some."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from operator import index
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex
 
 from typing_extensions import TypeVar
 
@@ -172,7 +173,7 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         await self._effect("restore", {"snapshot": sent}, timeout_s)
 
     async def fork(
-        self, count: int = 1, *, reseed: Sequence[int] | None = None, timeout_s: Timeout = DEFAULT
+        self, count: int = 1, *, reseed: Iterable[SupportsIndex] | None = None, timeout_s: Timeout = DEFAULT
     ) -> list[RemoteSession[ActionT, ObservationT, StateT]]:
         """Sessions with copies of this one's world, chance included. This one goes on as it was.
 
@@ -183,7 +184,7 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         """
         data: dict[str, Any] = {"count": count}
         if reseed is not None:
-            data["reseed"] = list(reseed)
+            data["reseed"] = [index(one) for one in reseed]
         pending = await self._channel.begin(
             "fork", data, timeout_s=self._limit(timeout_s), seats=(self._seat,), session=self.id, repeat="same"
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self
+from operator import index
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, SupportsIndex
 
 from openenv.client.v2.batch import Outcome, Reset, failed
 from openenv.client.v2.connection import Connection
@@ -115,9 +116,9 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
     async def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: SupportsIndex | Iterable[SupportsIndex | None] | None = None,
         options: Mapping[str, Any] | None = None,
-        indices: Sequence[int] | None = None,
+        indices: Iterable[SupportsIndex] | None = None,
         timeout_s: Timeout = DEFAULT,
     ) -> list[StepResult[ObservationT]]:
         """Begin an episode in every environment, or in those that ``indices`` names; their results in that order.
@@ -130,7 +131,7 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
             timeout_s: How long to wait for each.
         """
         await self.connect()
-        places = list(range(self.num_envs) if indices is None else indices)
+        places = list(range(self.num_envs)) if indices is None else [index(one) for one in indices]
         seeds = _seeds(seed, places)
         shared = {**self._options, **(options or {})}
         resets = [Reset(**shared) if one is None else Reset(**{**shared, "seed": one}) for one in seeds]
@@ -261,12 +262,17 @@ def _ended_result(last: StepResult[Any], begun: StepResult[Any]) -> EndedStepRes
     return result
 
 
-def _seeds(seed: int | Sequence[int | None] | None, places: Sequence[int]) -> list[int | None]:
+def _seeds(seed: SupportsIndex | Iterable[SupportsIndex | None] | None, places: Sequence[int]) -> list[int | None]:
     """A seed for each place."""
     if seed is None:
         return [None] * len(places)
-    if isinstance(seed, int):
-        return [seed + place for place in places]
-    if len(seed) != len(places):
-        raise ValidationFailed(f"{len(seed)} seeds for {len(places)} environments", field="seed")
-    return list(seed)
+    try:
+        if not isinstance(seed, Iterable):
+            first = index(seed)
+            return [first + place for place in places]
+        seeds = [None if one is None else index(one) for one in seed]
+    except TypeError:
+        raise ValidationFailed(f"a seed is a whole number, not {seed!r}", field="seed", example=7) from None
+    if len(seeds) != len(places):
+        raise ValidationFailed(f"{len(seeds)} seeds for {len(places)} environments", field="seed")
+    return seeds

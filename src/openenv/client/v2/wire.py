@@ -38,8 +38,8 @@ class JsonEncoding:
     def encode(self, message: Mapping[str, Any]) -> bytes:
         """A frame. Raises `ValidationFailed` where something in it has no form in JSON."""
         try:
-            return to_json(message, serialize_unknown=False, bytes_mode="base64")
-        except (PydanticSerializationError, ValueError, RecursionError) as error:
+            return to_json(message, fallback=_number, bytes_mode="base64")
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
             raise _unsendable(message, "JSON", error) from None
 
     def decode(self, frame: bytes) -> Any:
@@ -203,7 +203,14 @@ def session_lost(reason: str) -> SessionLost:
 
 
 def _plain(value: Any) -> Any:
-    return to_jsonable_python(value, serialize_unknown=False)
+    return to_jsonable_python(value, fallback=_number)
+
+
+def _number(value: Any) -> Any:
+    """A number of NumPy's as Python's own. Raises ``TypeError`` for everything else that has no form on the wire."""
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return value.item()
+    raise TypeError(f"a {type(value).__name__} has no form on the wire")
 
 
 def _unsendable(message: Mapping[str, Any], form: str, error: Exception) -> ValidationFailed:
