@@ -89,6 +89,18 @@ async def test_frames(server: Server, frame: str) -> None:
         assert [note["text"] for note in kept] == ["buy milk"]
 
 
+@pytest.mark.parametrize("path", ["/ws", "/mcp"])
+async def test_closing_a_session_without_a_name_closes_nobodys(server: Server, path: str) -> None:
+    close = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/close", "params": {"session_id": ""}}
+    frame = close if path == "/mcp" else {"type": "mcp", "data": close}
+    async with connect(f"{server.ws_url}{path}", additional_headers=USER) as socket:
+        for _ in range(2):
+            await socket.send(json.dumps(frame))
+            answer = json.loads(await socket.recv())
+            error = (answer if path == "/mcp" else answer["data"])["error"]
+            assert (error["code"], error["data"]["code"]) == (-32602, "SESSION_ERROR")
+
+
 async def test_a_frame_of_20_mb_closes_its_socket_and_no_other(server: Server) -> None:
     async with connect(f"{server.ws_url}/ws", additional_headers=USER) as other:
         async with connect(f"{server.ws_url}/ws", additional_headers=USER) as socket:

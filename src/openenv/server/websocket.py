@@ -195,7 +195,8 @@ class McpSocket(FrameSocket):
         if ready is not None:
             return core.rpc_codec.encode(call, ready)
         operation = core.operation(call.to_run(), conversation.connection, conversation.context, len(text or ""))
-        operation.session = operation.session or session.id
+        if operation.session is None:  # an empty name is nobody's
+            operation.session = session.id
         return core.rpc_codec.encode(call, await core.pipeline.run(operation))
 
     def refusal(self, error: OpenEnvError) -> bytes:
