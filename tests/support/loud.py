@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -53,6 +53,8 @@ class LoudTools(ToolEnvironment[Action, Observation, State]):
         return times
 
 
-inline_app = create_app(Loud, env_name="loud", session_lease_s=LEASE_S)
-thread_app = create_app(LoudOnThreads, env_name="loud", session_lease_s=LEASE_S, threads=4)
-tool_app = create_app(LoudTools, env_name="loud", session_lease_s=LEASE_S, threads=4)
+_LEASES: dict[str, Any] = {"session_lease_s": LEASE_S, "resume_lease_s": LEASE_S}
+
+inline_app = create_app(Loud, env_name="loud", **_LEASES)
+thread_app = create_app(LoudOnThreads, env_name="loud", threads=4, **_LEASES)
+tool_app = create_app(LoudTools, env_name="loud", threads=4, **_LEASES)

@@ -6,11 +6,19 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
+import pytest
+
+from openenv.server.stall import Stall
 from openenv.server.v2.line import AsgiLine
 
 
 class Hand:
-    """Wants nothing."""
+    """Wants nothing but to know whether its client is given up."""
+
+    ended = False
+
+    def end(self) -> None:
+        self.ended = True
 
     def take(self, frame: Any) -> None:
         """Nothing to do."""
@@ -39,3 +47,19 @@ async def test_a_client_that_goes_while_frames_wait_for_it_is_read_to_its_end() 
     async with asyncio.timeout(10):
         await line.may_read()
     assert (line.waiting, line.clogged) == (0, False)
+
+
+async def test_a_client_that_takes_nothing_for_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stall, "PATIENCE_S", 0.05)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    line, hand = AsgiLine(send, binary=True), Hand()
+    line.begin(hand)
+    for _ in range(2):
+        line.write(b"x" * AsgiLine.FEW)
+    line.read(False)
+    async with asyncio.timeout(10):
+        await line.may_read()
+    assert (hand.ended, line.waiting, line.clogged) == (True, 0, False)

@@ -9,12 +9,23 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from openenv.server.door import Door, Hand
+from openenv.server.stall import Stall
 
-__all__ = ["AsgiLine", "DoorLine", "Line"]
+__all__ = ["AsgiLine", "DoorLine", "Leaver", "Line"]
 
 log = logging.getLogger("openenv.server")
 
+_SLOWEST = 1024 * 1024
+"""Bytes in a second that a client has to take of a long frame. What it takes of one cannot be seen through ASGI."""
+
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Leaver(Hand, Protocol):
+    """A hand that is told when its client is given up."""
+
+    def end(self) -> None:
+        """Nobody is there any more."""
 
 
 class Line(Protocol):
@@ -83,8 +94,10 @@ class AsgiLine:
     """Bytes; with more than these waiting the client does not read, as far as one can tell from here."""
 
     def __init__(self, send: Send, *, binary: bool) -> None:
-        self._hand: Hand | None = None
+        self._hand: Leaver | None = None
         self._send = send
+        self._before = 0
+        """Bytes of the last frame: it has to be taken before the next one is."""
         self._kind = "bytes" if binary else "text"
         self._frames: deque[bytes] = deque()
         self._writing: asyncio.Task[None] | None = None
@@ -93,8 +106,8 @@ class AsgiLine:
         self._ended = False
         self.waiting = 0
 
-    def begin(self, hand: Hand) -> None:
-        """This hand is to be told when the client reads again; its frames it is given."""
+    def begin(self, hand: Leaver) -> None:
+        """This hand is to be told when the client reads again, or never will; its frames it is given."""
         self._hand = hand
 
     def write(self, frame: bytes) -> None:
@@ -141,17 +154,22 @@ class AsgiLine:
             while self._frames:
                 frame = self._frames.popleft()
                 was_clogged = self.clogged
-                await self._send({"type": "websocket.send", self._kind: frame if self._kind == "bytes" else frame.decode()})
+                message = {"type": "websocket.send", self._kind: frame if self._kind == "bytes" else frame.decode()}
+                async with asyncio.timeout(Stall.PATIENCE_S + self._before / _SLOWEST):
+                    await self._send(message)
+                self._before = len(frame)
                 self.waiting -= len(frame)
                 if was_clogged and not self.clogged and self._hand is not None:
                     self._hand.flow()
         except (OSError, RuntimeError) as error:
-            # The server's ASGI layer raises one of these when the client went away.
+            # The server's ASGI layer raises one of these when the client went away; or nothing was taken for too long.
             log.debug("a frame could not be sent: %s", error)
             self._ended = True
             self._frames.clear()
             self.waiting = 0
             self.read(True)
+            if self._hand is not None:
+                self._hand.end()
         finally:
             self._writing = None
 

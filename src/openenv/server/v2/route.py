@@ -88,6 +88,8 @@ class V2Socket:
             talk.take(message.get("bytes" if encoding.binary else "text"))
             if isinstance(line, AsgiLine):
                 await line.may_read()
+                if talk.lost:  # it does not read, and so may never be gone
+                    return
 
     def _hello(self, encoding: Encoding, session: str | None) -> dict[str, Any]:
         core = self.core
