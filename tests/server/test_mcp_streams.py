@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fuzz.wire import HttpSocket
 from tests.support.mcp_wire import ACCEPT, MODERN, Peer, events, modern, until
 from tests.support.processes import ROOT, Server, Servers
 
@@ -118,3 +119,27 @@ def test_changed_tools_are_announced_to_those_who_listen(growing: Server) -> Non
             assert told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
             assert http.delete(f"/sessions/{session}").json()["closed"] is True
             assert next(frames)["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
+
+
+async def test_a_notification_and_the_end_of_its_session_at_once(growing: Server) -> None:
+    """The notification is answered before it is taken in, and by then there may be nobody to take it."""
+    client = {"name": "x", "version": "1"}
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
+    for _ in range(20):
+        http = await HttpSocket.open(growing.port)
+        await http.send(_post({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}))
+        session = (await http.receive()).headers["mcp-session-id"]
+        named = f"Mcp-Session-Id: {session}\r\nMCP-Protocol-Version: 2025-11-25\r\n"
+        note = _post({"jsonrpc": "2.0", "method": "notifications/initialized"}, named)
+        end = f"DELETE /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n{named}\r\n".encode()
+        await http.send(note * 3 + end + b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        statuses = [(await http.receive()).status for _ in range(5)]
+        assert (statuses[0], statuses[3:]) == (202, [200, 200])
+        await http.close()
+    assert "Traceback" not in growing.log()
+
+
+def _post(message: dict[str, object], headers: str = "") -> bytes:
+    body = json.dumps(message).encode()
+    kinds = "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+    return f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n{kinds}{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body

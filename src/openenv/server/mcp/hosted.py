@@ -77,6 +77,8 @@ class HostedSession:
         self._transport = StreamableHTTPServerTransport(session_id, event_store=LastEvents(), retry_interval=RETRY_MS)
         self._connection: Connection | None = None
         self._telling = False
+        self._taking_in = 0
+        """Requests that are answered, and that the SDK is not done with."""
         session.watchers.add(self._session_ended)
         session.world.tool_listeners.add(self._tools_changed)
 
@@ -98,11 +100,31 @@ class HostedSession:
         self.session.watchers.discard(self._session_ended)
         self.session.world.tool_listeners.discard(self._tools_changed)
         self._on_end(self)
-        keep(self._transport.terminate())
+        keep(self._terminate())
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with held(self._core.manager, self.session) if scope["method"] == "GET" else answering(self._core):
-            await self._transport.handle_request(scope, receive, send)
+        answered = False
+
+        async def noting(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.body" and not message.get("more_body") and not answered:
+                answered = True
+                self._taking_in += 1
+            await send(message)
+
+        try:
+            with held(self._core.manager, self.session) if scope["method"] == "GET" else answering(self._core):
+                await self._transport.handle_request(scope, receive, noting)
+        finally:
+            self._taking_in -= answered
+
+    async def _terminate(self) -> None:
+        """End the SDK's transport, once it has taken in the notifications that it has answered."""
+        for _ in range(100):
+            if not self._taking_in:
+                break
+            await asyncio.sleep(0.01)
+        await self._transport.terminate()
 
     async def _serve(self, server: Server[Seat], seat: Seat, ready: asyncio.Event) -> None:
         try:
