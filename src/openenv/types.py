@@ -7,7 +7,7 @@ observation refuses fields that it does not declare, a state may carry more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import (
@@ -266,12 +266,12 @@ class StepResult(Generic[ResultT]):
     reward: Reward = None
     done: bool = False
     metadata: dict[str, Any] | None = None
-    # Set where the dialect tells (protocol v2), and else in no result's vars(), as in 0.10's.
-    terminated: bool | None = field(default=None, init=False, repr=False)
+    # No fields, so that a result has 0.10's and no more: these are set where the dialect tells (protocol v2).
+    terminated = None  # type: bool | None
     """The task itself ended. ``None``: the dialect does not say (OpenEnv's)."""
-    truncated: bool | None = field(default=None, init=False, repr=False)
+    truncated = None  # type: bool | None
     """A limit ended it."""
-    stop_reason: str | None = field(default=None, init=False, repr=False)
+    stop_reason = None  # type: str | None
     """Why it ended, in the environment's words."""
-    episode_id: str | None = field(default=None, init=False, repr=False)
+    episode_id = None  # type: str | None
     """Of a reset: the episode that begins."""

@@ -38,7 +38,7 @@ def lines() -> Iterator[Lines]:
 
 def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "openenv.cli", "serve", *arguments, "--workers", "2"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=40, cwd=ROOT, check=False, **more)
+    return subprocess.run(command, capture_output=True, text=True, timeout=150, cwd=ROOT, check=False, **more)
 
 
 def alive(pid: int) -> bool:
