@@ -48,6 +48,14 @@ def test_the_places_of_two_workers_are_one_servers(two: tuple[Room, Room]) -> No
     assert first.take()
 
 
+def test_who_asks_for_more_than_there_will_be_is_refused_at_once(two: tuple[Room, Room]) -> None:
+    """Otherwise thousands of sessions would be begun for it whenever one is being closed."""
+    first, second = two
+    assert first.take(3)
+    first.closing_begins()
+    assert [first.has(1), second.has(1), first.has(2), second.has(4000)] == [True, True, False, False]
+
+
 async def test_one_worker_waits_for_a_place_that_another_gives_up(two: tuple[Room, Room]) -> None:
     first, second = two
     assert first.take(3)

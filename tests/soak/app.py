@@ -12,7 +12,7 @@ from openenv import Action, Context, Observation, State, ToolEnvironment, create
 from openenv.middleware import BearerAuth, RateLimit
 
 TOKEN = "token-of-the-soak-01"
-LEASE_S = 1.5
+LEASE_S = 1.0
 MOST = 160
 SLOW_S = 0.02
 

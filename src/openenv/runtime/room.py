@@ -65,9 +65,9 @@ class Room:
         return True
 
     def has(self, places: int) -> bool:
-        """Whether so many are free, or some are being given up and one may wait for them."""
+        """Whether so many are free, or will be once those that are being given up are."""
         closing = self._closing + (self._census.closing_elsewhere if self._census is not None else 0)
-        return closing > 0 or self.taken_everywhere + places <= self._limit
+        return self.taken_everywhere - closing + places <= self._limit
 
     def give_up(self) -> None:
         """A place is free at once: its session has no environment of its own."""
