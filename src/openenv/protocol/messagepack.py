@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,6 +16,8 @@ except ImportError:
     msgpack: Any = None
 else:
     msgpack = _msgpack
+
+log = logging.getLogger("openenv.protocol")
 
 __all__ = ["available", "pack", "unpack"]
 
@@ -52,7 +55,8 @@ def pack(value: Any, *, textual: bool = False) -> bytes:
         packed: bytes = msgpack.packb(value, default=_plain)
         if not textual and not _is_textual(packed):
             packed = msgpack.packb(_text_keyed(value), default=lambda one: _text_keyed(_plain(one)))
-    except Exception as error:  # noqa: BLE001 - what a model's computed fields raise comes as it is
+    except Exception as error:  # what a model's computed fields raise comes as it is
+        log.warning("an answer cannot be written as MessagePack", exc_info=True)
         raise ExecutionFailed(f"the environment's answer cannot be written as MessagePack: {error}") from None
     return packed
 

@@ -6,6 +6,7 @@ An answer's *body* (``"ok": …`` or ``"error": …``) is made once and kept; th
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -25,6 +26,8 @@ from openenv.protocol.messagepack import pack, unpack
 from openenv.types import Reward, ToolListing, WireObservation
 
 __all__ = ["ENCODINGS", "Body", "Encoding", "JsonEncoding", "MessagePackEncoding", "has_bytes", "shown", "value_of"]
+
+log = logging.getLogger("openenv.protocol")
 
 _SEEN: Final = frozenset({"reset", "step", "call_tool"})
 _LIFTED: Final = {"reward", "done"}
@@ -174,7 +177,8 @@ class MessagePackEncoding:
         plain = not has_bytes(kind)
         try:
             seen = kind.__pydantic_serializer__.to_python(observation, mode="json" if plain else "python", exclude=_LIFTED)
-        except Exception as error:  # noqa: BLE001 - what the fields that are computed raise comes as it is
+        except Exception as error:  # what the fields that are computed raise comes as it is
+            log.warning("an observation cannot be written", exc_info=True)
             raise ExecutionFailed(f"the observation cannot be written: {error}") from None
         known = {"observation": seen, "reward": _finite(result.reward), "done": result.done}
         beside = _beside(operation, result, observation)
