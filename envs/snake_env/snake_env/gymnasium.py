@@ -2,6 +2,9 @@
 
 An observation is the grid, ``Box(0, 3, (height, width), uint8)``, an action one of ``Discrete(4)``: up, down, left, right.
 ``info["action_mask"]`` is 1 for every direction but the way back, as ``action_space.sample(mask)`` takes it.
+
+A space has one shape, so the board's size is chosen when the environment is made; `make` and `make_vec` send it with every
+reset. An observation of a board of another size raises `ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from openenv.client.gymnasium import GymEnv, GymVectorEnv, Spaces
+from openenv.errors import ConfigurationError
 from snake_env import render
 from snake_env.client import SnakeEnv
 from snake_env.game import DIRECTIONS
@@ -24,14 +28,24 @@ ENV_ID: Final = "openenv/Snake-v0"
 
 
 def snake_spaces(width: int = 10, height: int = 10, *, mask: bool = False) -> Spaces:
-    """Spaces for a board of this size; with ``mask`` an observation is ``{"grid": …, "action_mask": …}``."""
+    """Spaces for a board of this size; with ``mask`` an observation is ``{"grid": …, "action_mask": …}``.
+
+    Whoever does not use `make` sends ``{"width": width, "height": height}`` as ``reset_options``.
+    """
     grid: spaces.Space[Any] = spaces.Box(0, 3, (height, width), np.uint8)
+
+    def decode(observation: SnakeObservation) -> Any:
+        cells = np.array(observation.grid, np.uint8)
+        if cells.shape != (height, width):
+            raise _another_size(cells.shape, width, height)
+        return {"grid": cells, "action_mask": action_mask(observation)} if mask else cells
+
     seen = spaces.Dict({"grid": grid, "action_mask": spaces.MultiBinary(len(DIRECTIONS))}) if mask else grid
     return Spaces(
         action_space=spaces.Discrete(len(DIRECTIONS)),
         observation_space=seen,
         encode=lambda direction: SnakeAction(direction=DIRECTIONS[int(direction)]),
-        decode=_with_mask if mask else _grid,
+        decode=decode,
         info=lambda observation: {"action_mask": action_mask(observation)},
         render={"ansi": lambda observation: observation.board, "rgb_array": _picture},
         render_fps=8,
@@ -99,12 +113,13 @@ def _options(width: int, height: int, starvation_limit: int | None) -> dict[str,
     return {"width": width, "height": height, **limit}
 
 
-def _grid(observation: SnakeObservation) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.array(observation.grid, np.uint8)
-
-
-def _with_mask(observation: SnakeObservation) -> dict[str, Any]:
-    return {"grid": _grid(observation), "action_mask": action_mask(observation)}
+def _another_size(shape: tuple[int, ...], width: int, height: int) -> ConfigurationError:
+    columns, rows = shape[1], shape[0]
+    return ConfigurationError(
+        f"the board has {columns} × {rows} cells, and the observation space {width} × {height}",
+        field="width" if columns != width else "height",
+        hint=f"Make the environment with width={columns}, height={rows}, and leave the size out of a reset's options.",
+    )
 
 
 def _picture(observation: SnakeObservation) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -10,7 +10,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from openenv.client.gymnasium import GymVectorEnv
 from openenv.errors import ConfigurationError
+from snake_env.client import SnakeEnv
 from snake_env.environment import SnakeEnvironment
 from snake_env.game import DIRECTIONS
 from snake_env.gymnasium import action_mask, make, make_vec, register, snake_spaces
@@ -151,6 +153,26 @@ def test_it_is_rendered_as_text_and_as_pixels(server: Server) -> None:
     assert env.metadata["render_modes"] == ["ansi", "rgb_array"]
     with pytest.raises(ConfigurationError, match="render_mode is one of ansi, rgb_array, not 'human'"):
         make(server.url, render_mode="human")
+
+
+def test_another_size_than_the_spaces_is_refused(server: Server) -> None:
+    env, vector = make(server.url, width=6, mask=True), make_vec(server.url, 2, width=6)
+    bare = GymVectorEnv(server.url, 2, snake_spaces(8, 8), client=SnakeEnv)
+    try:
+        for one in (env, vector):
+            with pytest.raises(ConfigurationError, match="6 × 5 cells, and the observation space 6 × 10") as refused:
+                one.reset(seed=7, options={"height": 5})
+            assert refused.value.field == "height"
+            assert "width=6, height=5" in (refused.value.hint or "")
+            one.reset(seed=7, options={"starvation_limit": 9})
+        assert env.step(0)[0]["grid"].shape == (10, 6)
+        assert vector.step([0, 0])[0].shape == (2, 10, 6)
+        with pytest.raises(ConfigurationError, match="10 × 10 cells, and the observation space 8 × 8"):
+            bare.reset(seed=7)
+    finally:
+        env.close()
+        vector.close()
+        bare.close()
 
 
 def test_gymnasium_makes_it_by_its_name(server: Server) -> None:
