@@ -7,9 +7,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from websockets.sync.client import ClientConnection, connect
 
@@ -22,7 +22,7 @@ from benchmarks.spread import median
 from benchmarks.tables import Table, figure, shown
 from tests.support.processes import ROOT
 
-__all__ = ["CALLS", "RECORDS", "Cost", "access_headers", "gates", "measure", "tables"]
+__all__ = ["CALLS", "RECORDS", "Cost", "access_headers", "gates", "in_turns", "measure", "tables"]
 
 CALLS: dict[str, dict[str, Any]] = {
     "calendar_list_list": {},
@@ -57,16 +57,22 @@ class Cost:
 
 RECORDS = (Cost,)
 _REPEATS = 20
+T = TypeVar("T")
 
 
 def measure(run: Run) -> Iterator[Cost]:
     """Yield every cost: in each round both servers, and `_REPEATS` of each operation, in turn, over one socket."""
-    run.progress("calendar: starting the servers")
+    yield from in_turns(run, "calendar", _round)
+
+
+def in_turns(run: Run, part: str, one_round: Callable[[Target, str, int], Iterator[T]]) -> Iterator[T]:
+    """In each round both Calendars, one with the default chain."""
+    run.progress(f"{part}: starting the servers")
     targets = run.fleet(wanted("calendar none", "calendar default"))
     for number in range(run.rounds):
         for chain in (NONE, DEFAULT):
-            run.progress(f"calendar: round {number + 1} of {run.rounds}, chain {chain}")
-            yield from _round(targets[f"calendar {chain}"], chain, number)
+            run.progress(f"{part}: round {number + 1} of {run.rounds}, chain {chain}")
+            yield from one_round(targets[f"calendar {chain}"], chain, number)
 
 
 def _round(target: Target, chain: str, number: int) -> Iterator[Cost]:
@@ -97,8 +103,7 @@ def gates(records: Sequence[Cost]) -> list[Gate]:
 
 def access_headers(target: Target) -> dict[str, str]:
     """Who acts in the Calendar, and the token that the default chain wants."""
-    shown = {"x-access-token": _token()}
-    return shown if target.token is None else {**shown, "Authorization": f"Bearer {target.token}"}
+    return {"x-access-token": _token(), **target.headers}
 
 
 @functools.cache

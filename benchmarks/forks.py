@@ -11,11 +11,10 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from benchmarks.calendar import access_headers
+from benchmarks.calendar import access_headers, in_turns
 from benchmarks.gates import Gate, at_most
 from benchmarks.load.processor import run_time_ns
 from benchmarks.part import Run
-from benchmarks.servers.fleet import wanted
 from benchmarks.servers.start import DEFAULT, NONE, Target
 from benchmarks.spread import median
 from benchmarks.tables import Table, shown
@@ -70,12 +69,7 @@ class _Asking:
 
 def measure(run: Run) -> Iterator[Fork]:
     """Yield every round: forks of a session in which something has happened; the children are closed before the next one."""
-    run.progress("forks: starting the servers")
-    targets = run.fleet(wanted("calendar none", "calendar default"))
-    for number in range(run.rounds):
-        for chain in (NONE, DEFAULT):
-            run.progress(f"forks: round {number + 1} of {run.rounds}, chain {chain}")
-            yield from _round(targets[f"calendar {chain}"], chain, number)
+    yield from in_turns(run, "forks", _round)
 
 
 def _round(target: Target, chain: str, number: int) -> Iterator[Fork]:

@@ -8,6 +8,7 @@ from benchmarks import processes
 from benchmarks.gates import Gate, at_most
 from benchmarks.part import Run
 from benchmarks.processes import Burden, Overhead
+from benchmarks.servers.start import DEFAULT, NONE
 from benchmarks.spread import median
 from benchmarks.tables import Table, figure
 
@@ -30,27 +31,37 @@ def measure(run: Run) -> Iterator[Overhead | Burden]:
 
 def tables(records: Sequence[Overhead | Burden]) -> list[Table]:
     """What a step costs, and what a world that spins costs the others."""
-    costs = [one for one in records if isinstance(one, Overhead)]
-    burdens = [one for one in records if isinstance(one, Burden)]
     rows = []
-    if costs:
-        rows.append(["CPU µs of a step, inline", figure(median(one.inline_us for one in costs))])
-        rows.append(["CPU µs of a step, in a worker process, all processes", figure(median(one.process_us for one in costs))])
-    if burdens:
-        rows.append(["p99 ms of the others while one world spins in C", figure(median(one.spinning_ms for one in burdens))])
-        rows.append(["p99 ms with the same loop outside the server", figure(median(one.outside_ms for one in burdens))])
-        rows.append(["seconds after its limit until the world that spins is told", figure(median(one.told_s for one in burdens))])
-    return [Table("Worker processes, 8 sessions of echo", ["", "median"], rows)]
+    for chain in (NONE, DEFAULT):
+        costs, burdens = _of(records, chain)
+        if costs:
+            rows.append(["CPU µs of a step, inline", chain, figure(median(one.inline_us for one in costs))])
+            in_worker = figure(median(one.process_us for one in costs))
+            rows.append(["CPU µs of a step, in a worker process, all processes", chain, in_worker])
+        if burdens:
+            spinning, outside = (median(getattr(one, name) for one in burdens) for name in ("spinning_ms", "outside_ms"))
+            rows.append(["p99 ms of the others while one world spins in C", chain, figure(spinning)])
+            rows.append(["p99 ms with the same loop outside the server", chain, figure(outside)])
+            told = figure(median(one.told_s for one in burdens))
+            rows.append(["seconds after its limit until the world that spins is told", chain, told])
+    return [Table("Worker processes, 8 sessions of echo", ["", "chain", "median"], rows)]
 
 
 def gates(records: Sequence[Overhead | Burden]) -> list[Gate]:
     """Overhead, isolation, and how soon a world that spins is ended."""
-    costs = [one for one in records if isinstance(one, Overhead)]
-    burdens = [one for one in records if isinstance(one, Burden)]
-    more = [(one.process_us - one.inline_us) / 1000 for one in costs]
-    ratios = [one.spinning_ms / one.outside_ms for one in burdens]
-    return [
-        at_most("CPU of a step in a worker process beyond inline", 0.3, more, unit=" ms"),
-        at_most("p99 of the others, a world spins ÷ the same loop outside the server", 2, ratios),
-        at_most("typed error after the limit of a world that spins", 1, [one.told_s for one in burdens], unit=" s"),
-    ]
+    found = []
+    for chain in (NONE, DEFAULT):
+        costs, burdens = _of(records, chain)
+        more = [(one.process_us - one.inline_us) / 1000 for one in costs]
+        ratios = [one.spinning_ms / one.outside_ms for one in burdens]
+        told = [one.told_s for one in burdens]
+        beside = "p99 of the others, a world spins ÷ the same loop outside the server"
+        found.append(at_most(f"CPU of a step in a worker process beyond inline, chain: {chain}", 0.3, more, unit=" ms"))
+        found.append(at_most(f"{beside}, chain: {chain}", 2, ratios))
+        found.append(at_most(f"typed error after the limit of a world that spins, chain: {chain}", 1, told, unit=" s"))
+    return found
+
+
+def _of(records: Sequence[Overhead | Burden], chain: str) -> tuple[list[Overhead], list[Burden]]:
+    costs = [one for one in records if isinstance(one, Overhead) and one.chain == chain]
+    return costs, [one for one in records if isinstance(one, Burden) and one.chain == chain]

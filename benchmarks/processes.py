@@ -11,23 +11,23 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from websockets.sync.client import connect
 
 from benchmarks.load import Measurement, Order
 from benchmarks.load.process import Load
 from benchmarks.servers.processes import LIMIT
-from tests.support.processes import ROOT, Server, Servers
+from benchmarks.servers.start import DEFAULT, NONE, Target, ours
+from tests.support.processes import Servers
 
 __all__ = ["Burden", "Overhead", "measure", "start"]
 
 _SESSIONS = 8
 _BURN = "pow(7, 10**10)"
-_LOADING_S = 4.0
+_LOADING_S = 3.0
 """How much longer than the load measures a world spins: for the load's start and end."""
 
 
@@ -35,6 +35,7 @@ _LOADING_S = 4.0
 class Overhead:
     """One round: microseconds of CPU per step, of the server and its workers."""
 
+    chain: str
     number: int
     inline_us: float
     process_us: float
@@ -44,6 +45,7 @@ class Overhead:
 class Burden:
     """One round: the other sessions' p99 beside a world that spins, and beside the same loop outside the server."""
 
+    chain: str
     number: int
     spinning_ms: float
     outside_ms: float
@@ -51,45 +53,59 @@ class Burden:
     """How long after its limit the world that spun was told, with its typed error."""
 
 
-def start(servers: Servers, load: Load, seconds: float) -> dict[str, Server]:
-    """Start both servers; ``seconds`` is what `measure` will be told."""
+def start(servers: Servers, load: Load, seconds: float) -> dict[tuple[str, str], Target]:
+    """Start the servers, by name and chain; ``seconds`` is what `measure` will be told."""
     limit = {LIMIT: str(seconds + _LOADING_S)}
-    started = {name: servers(f"benchmarks.servers.processes:{name}", cwd=ROOT, env=limit) for name in ("near", "far")}
-    for server in started.values():
-        _steps(load, server, 1.0)  # the worker processes are there before anything is measured
+    started = {
+        (name, chain): ours(servers, name, chain, module="processes", env=limit)
+        for name in ("near", "far")
+        for chain in (NONE, DEFAULT)
+    }
+    for target in started.values():
+        _steps(load, target, 1.0)  # the worker processes are there before anything is measured
     return started
 
 
-def measure(servers: dict[str, Server], load: Load, rounds: int, seconds: float) -> Iterator[Overhead | Burden]:
+def measure(
+    targets: Mapping[tuple[str, str], Target], load: Load, rounds: int, seconds: float
+) -> Iterator[Overhead | Burden]:
     """Yield every measurement of every round, in turns."""
-    far = servers["far"]
     for number in range(rounds):
-        turns = [("near", "inline_us"), ("far", "process_us")]
-        costs = {}
-        for name, figure in turns if number % 2 == 0 else reversed(turns):
-            seen = _steps(load, servers[name], seconds)
-            costs[figure] = seen.server_cpu_s / seen.done * 1e6
-        yield Overhead(number, **costs)
-        p99: dict[str, float] = {}
-        told_s = 0.0
-        for name in ("spinning", "outside") if number % 2 == 0 else ("outside", "spinning"):
-            if name == "outside":
-                with _burner():
-                    p99[name] = _steps(load, far, seconds, workers=False).p99_ms
-            else:
-                with _spinning(far) as told:
-                    p99[name] = _steps(load, far, seconds, workers=False).p99_ms
-                told_s = told[0]
-        yield Burden(number, p99["spinning"], p99["outside"], told_s)
+        for chain in (NONE, DEFAULT):
+            yield _overhead(targets, load, chain, number, seconds)
+            yield _burden(targets["far", chain], load, chain, number, seconds)
 
 
-def _steps(load: Load, server: Server, seconds: float, *, workers: bool = True) -> Measurement:
-    pids = (server.pid, *(_children(server.pid) if workers else ()))
-    return load.carry_out(Order(server.url, "openenv", _SESSIONS, seconds, pids))
+def _overhead(
+    targets: Mapping[tuple[str, str], Target], load: Load, chain: str, number: int, seconds: float
+) -> Overhead:
+    costs = {}
+    for name in _turned(("near", "far"), number):
+        seen = _steps(load, targets[name, chain], seconds)
+        costs[name] = seen.server_cpu_s / seen.done * 1e6
+    return Overhead(chain, number, inline_us=costs["near"], process_us=costs["far"])
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def _burden(far: Target, load: Load, chain: str, number: int, seconds: float) -> Burden:
+    p99: dict[str, float] = {}
+    told_s = 0.0
+    for name in _turned(("spinning", "outside"), number):
+        if name == "outside":
+            with _burner():
+                p99[name] = _steps(load, far, seconds).p99_ms
+        else:
+            with _spinning(far) as told:
+                p99[name] = _steps(load, far, seconds).p99_ms
+            told_s = told[0]
+    return Burden(chain, number, p99["spinning"], p99["outside"], told_s)
+
+
+def _turned(two: tuple[str, str], number: int) -> tuple[str, str]:
+    return two if number % 2 == 0 else (two[1], two[0])
+
+
+def _steps(load: Load, target: Target, seconds: float) -> Measurement:
+    return load.carry_out(Order(target.server.url, "openenv", _SESSIONS, seconds, target.pids, token=target.token))
 
 
 @contextmanager
@@ -104,10 +120,10 @@ def _burner() -> Iterator[None]:
 
 
 @contextmanager
-def _spinning(server: Server) -> Iterator[list[float]]:
+def _spinning(target: Target) -> Iterator[list[float]]:
     """A world that spins for as long as the block lasts and until its limit; then how long after that it was told."""
     told: list[float] = []
-    with connect(f"{server.ws_url}/ws", open_timeout=30) as socket:
+    with connect(f"{target.server.ws_url}/ws", additional_headers=target.headers, open_timeout=30) as socket:
         socket.send('{"type":"step","data":{"message":"spin"}}')
         begun = time.monotonic()
         yield told

@@ -21,7 +21,7 @@ from tests.support.processes import ROOT
 
 __all__ = ["main"]
 
-_SECONDS = {False: 0.6, True: 2.0}
+_SECONDS = {False: 0.5, True: 2.0}
 
 
 def arguments() -> argparse.Namespace:
@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--full", action="store_true", help="the whole matrix, in longer windows")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
-    parser.add_argument("--seconds", type=float, help="seconds of a measurement (default 0.6, with --full 2)")
+    parser.add_argument("--seconds", type=float, help="seconds of a measurement (default 0.5, with --full 2)")
     parser.add_argument("--against", metavar="COMMIT", help="also measure the echo environment as it was served at this commit")
     parser.add_argument("--only", choices=list(PARTS), action="append", help="measure this part only (may be repeated)")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "latest.json", help="where results go")

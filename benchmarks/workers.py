@@ -6,16 +6,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import product
 
 from benchmarks.gates import Gate, at_least, at_most
 from benchmarks.load import Measurement, Order
 from benchmarks.load.process import Load
 from benchmarks.load.processor import usage
 from benchmarks.part import Run
+from benchmarks.servers.fleet import started, wanted
+from benchmarks.servers.start import DEFAULT, NONE, Target
 from benchmarks.spread import ratios
 from benchmarks.tables import Table, shown
-from tests.support.processes import ROOT, Server
 
 __all__ = ["RECORDS", "Crew", "gates", "measure", "tables"]
 
@@ -32,6 +33,7 @@ class Crew:
     """One measurement of a server of some workers."""
 
     dialect: str
+    chain: str
     workers: int
     number: int
     """Of the round."""
@@ -52,30 +54,37 @@ def measure(run: Run) -> Iterator[Crew]:
     """Yield every round: each dialect on one process and on several, in turns."""
     run.progress("workers: starting the servers")
     with run.servers() as servers:
-        started = {
-            (environment, count): servers(f"benchmarks.servers.ours:bare_{environment}", "--workers", f"{count}", cwd=ROOT)
-            for environment in dict.fromkeys(environment for environment, _ in _ROWS.values())
-            for count in WORKERS
-        }
+        environments = dict.fromkeys(environment for environment, _ in _ROWS.values())
+        names = [_server(*one) for one in product(environments, (NONE, DEFAULT), WORKERS)]
+        targets = started(servers, wanted(*names))
         for number in range(run.rounds):
-            for dialect, (environment, _) in _ROWS.items():
-                run.progress(f"workers: round {number + 1} of {run.rounds}, {dialect}")
+            for (dialect, (environment, _)), chain in product(_ROWS.items(), (NONE, DEFAULT)):
+                run.progress(f"workers: round {number + 1} of {run.rounds}, {dialect}, chain {chain}")
                 for count in WORKERS if number % 2 == 0 else reversed(WORKERS):
-                    yield _crew(run.load, started[environment, count], dialect, count, number, run.seconds)
+                    seen, busy = _watched(run.load, targets[_server(environment, chain, count)], dialect, count, run.seconds)
+                    yield _crew(seen, dialect, chain, count, number, busy)
 
 
-def _crew(load: Load, server: Server, dialect: str, count: int, number: int, seconds: float) -> Crew:
-    children = [int(pid) for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
-    workers = children if count > 1 else [server.pid]
-    watch = _Watch(workers, _SHARE * seconds)
-    seen = watch.during(load, Order(server.url, dialect, _ROWS[dialect][1], seconds, (server.pid, *children)))
+def _server(environment: str, chain: str, count: int) -> str:
+    return f"ours {environment} {chain} --workers {count}"
+
+
+def _watched(load: Load, target: Target, dialect: str, count: int, seconds: float) -> tuple[Measurement, float]:
+    first, *children = target.pids
+    watch = _Watch(children if count > 1 else [first], _SHARE * seconds)
+    order = Order(target.server.url, dialect, _ROWS[dialect][1], seconds, target.pids, token=target.token)
+    return watch.during(load, order), watch.least_busy
+
+
+def _crew(seen: Measurement, dialect: str, chain: str, count: int, number: int, busy: float) -> Crew:
     return Crew(
         dialect=dialect,
+        chain=chain,
         workers=count,
         number=number,
         per_s=round(seen.done / seen.seconds, 1),
         cpu_us=round(seen.server_cpu_s / seen.done * 1e6, 2),
-        busy=round(watch.least_busy, 3),
+        busy=round(busy, 3),
         load_cpu=round(seen.load_cpu_s / seen.seconds, 3),
     )
 
@@ -130,27 +139,29 @@ class _Watch:
 def tables(records: Sequence[Crew]) -> list[Table]:
     """One."""
     rows = []
-    for dialect, (_, sessions) in _ROWS.items():
-        for count in WORKERS:
-            seen = _of(records, dialect, count)
-            if seen:
-                figures = [[getattr(one, name) for one in seen] for name in ("per_s", "cpu_us", "busy", "load_cpu")]
-                rows.append([dialect, f"{sessions}", f"{count}", *map(shown, figures)])
-    columns = ["dialect", "sessions", "workers", "steps/s", "server CPU µs", "busy, the least of its workers", "load CPU"]
+    for (dialect, (_, sessions)), chain, count in product(_ROWS.items(), (NONE, DEFAULT), WORKERS):
+        seen = _of(records, dialect, chain, count)
+        if seen:
+            figures = [[getattr(one, name) for one in seen] for name in ("per_s", "cpu_us", "busy", "load_cpu")]
+            rows.append([dialect, chain, f"{sessions}", f"{count}", *map(shown, figures)])
+    figures_of = ["steps/s", "server CPU µs", "busy, the least of its workers", "load CPU"]
+    columns = ["dialect", "chain", "sessions", "workers", *figures_of]
     notes = ["Busy: the share of the time in which a worker ran, or was ready to run and had no core."]
-    return [Table("Workers, without middleware", columns, rows, notes)]
+    return [Table("Workers", columns, rows, notes)]
 
 
 def gates(records: Sequence[Crew]) -> list[Gate]:
     """Two workers spend on a step what one does, and both have work."""
     found = []
-    for dialect in _ROWS:
-        one, two = ({crew.number: crew.cpu_us for crew in _of(records, dialect, count)} for count in WORKERS)
-        found.append(at_most(f"server CPU per step of two workers ÷ one, {dialect}", 1.15, ratios(two, one)))
-    busy = [crew.busy for crew in _of(records, "openenv", 2)]
-    found.append(at_least("run and run-queue time of each of two workers under load, share of the wall", 0.9, busy))
+    for dialect, chain in product(_ROWS, (NONE, DEFAULT)):
+        one, two = ({crew.number: crew.cpu_us for crew in _of(records, dialect, chain, count)} for count in WORKERS)
+        claim = f"server CPU per step of two workers ÷ one, {dialect}, chain: {chain}"
+        found.append(at_most(claim, 1.15, ratios(two, one)))
+    for chain in (NONE, DEFAULT):
+        claim = f"run and run-queue time of each of two workers under load, share of the wall, chain: {chain}"
+        found.append(at_least(claim, 0.9, [crew.busy for crew in _of(records, "openenv", chain, 2)]))
     return found
 
 
-def _of(records: Sequence[Crew], dialect: str, count: int) -> list[Crew]:
-    return [one for one in records if (one.dialect, one.workers) == (dialect, count)]
+def _of(records: Sequence[Crew], dialect: str, chain: str, count: int) -> list[Crew]:
+    return [one for one in records if (one.dialect, one.chain, one.workers) == (dialect, chain, count)]

@@ -22,7 +22,7 @@ def started(servers: Servers, wanted: Mapping[str, Start]) -> dict[str, Target]:
 
 
 def wanted(*names: str) -> dict[str, Start]:
-    """How the servers of these names are started: ``floor``, ``ours ENVIRONMENT CHAIN``, ``calendar CHAIN``, ``reference
+    """How the servers of these names are started: ``floor``, ``ours ENVIRONMENT CHAIN OPTIONS…``, ``calendar CHAIN``, ``reference
     ENVIRONMENT``.
     """
     return {name: _start(*name.split()) for name in names}

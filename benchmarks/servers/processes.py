@@ -29,12 +29,14 @@ class FarEcho(EchoEnvironment):
 
 
 def __getattr__(name: str) -> Any:
-    """``near`` and ``far`` are the two applications; a worker that loads this module makes neither."""
-    if name == "near":
-        return create_app(EchoEnvironment, env_name="echo", log=False, metrics=False)
-    if name == "far":
-        limit_s = float(os.environ.get(LIMIT, "30"))
-        return create_app(
-            FarEcho, env_name="echo", log=False, metrics=False, processes=Processes(20, spare=0), hang_limit_s=limit_s
-        )
+    """``near`` and ``far`` are the applications, ``bare_near`` and ``bare_far`` without middleware; a worker that loads this
+    module makes none of them.
+    """
+    bare: dict[str, Any] = {"log": False, "metrics": False} if name.startswith("bare_") else {}
+    match name.removeprefix("bare_"):
+        case "near":
+            return create_app(EchoEnvironment, env_name="echo", **bare)
+        case "far":
+            limit_s = float(os.environ.get(LIMIT, "30"))
+            return create_app(FarEcho, env_name="echo", processes=Processes(20, spare=0), hang_limit_s=limit_s, **bare)
     raise AttributeError(name)

@@ -7,7 +7,9 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from tests.support.processes import ROOT, Server, Servers
@@ -45,15 +47,25 @@ class Target:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Its processes."""
-        return (self.server.pid,)
+        """Its processes: the one that was started, and those that it has started by now."""
+        pid = self.server.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return (pid, *map(int, children))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its callers send."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
 
-def ours(servers: Servers, environment: str, chain: str) -> Target:
-    """``openenv serve`` of one of `benchmarks.servers.ours.ENVIRONMENTS`, with the default chain or none."""
-    if chain == NONE:
-        return _ready(Target(servers(f"benchmarks.servers.ours:bare_{environment}", cwd=ROOT)))
-    return _ready(Target(servers(f"benchmarks.servers.ours:{environment}", *_chain(servers), cwd=ROOT), _TOKEN))
+def ours(
+    servers: Servers, environment: str, chain: str, *options: str, module: str = "ours", env: Mapping[str, str] | None = None
+) -> Target:
+    """``openenv serve`` of an environment in a module beside this one, with the default chain or none."""
+    name = environment if chain == DEFAULT else f"bare_{environment}"
+    options = (*options, *(_chain(servers) if chain == DEFAULT else ()))
+    server = servers(f"benchmarks.servers.{module}:{name}", *options, cwd=ROOT, env=env)
+    return _ready(Target(server, _TOKEN if chain == DEFAULT else None))
 
 
 def calendar(servers: Servers, chain: str) -> Target:
