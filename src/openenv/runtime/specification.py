@@ -8,7 +8,8 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from difflib import SequenceMatcher
+from typing import Any, Final, get_type_hints
 
 from openenv.environment import AsyncEnvironment, Context, Environment
 from openenv.errors import ConfigurationError, FactoryFailed, ValidationFailed
@@ -20,6 +21,7 @@ __all__ = ["AnyEnvironment", "EnvironmentSpecification"]
 
 AnyEnvironment = Environment[Any, Any, Any] | AsyncEnvironment[Any, Any, Any]
 Factory = Callable[..., AnyEnvironment]
+_LONGEST_NAME: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,22 @@ class EnvironmentSpecification:
         for name in self.own_names.get(verb, ()):
             if name in sent:
                 raise ValidationFailed(f"{verb} takes no {name!r} from its callers", field=name, hint="Leave it out.")
+
+    def refuse_unknown_options(self, sent: Mapping[str, Any]) -> None:
+        """Raise `ValidationFailed` for an option of a reset that means nothing here, such as a misspelled one.
+
+        A seed means something everywhere: where there is no use for it, the reset itself says so.
+        """
+        plan = self.reset_arguments
+        known = plan.names | {"episode_id"}
+        unknown = next((name for name in sent if name not in known and name != "seed"), None)
+        if unknown is None or plan.takes_any:
+            return
+        short = unknown[:_LONGEST_NAME]
+        nearest = sorted(known, key=lambda name: (-SequenceMatcher(None, short, name).ratio(), name))
+        raise ValidationFailed(
+            f"the reset of {self.name} has no option {short!r}", field=short, hint=f"It takes: {', '.join(nearest)}."
+        )
 
     @property
     def name_of_factory(self) -> str:

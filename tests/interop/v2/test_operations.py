@@ -87,10 +87,31 @@ async def test_what_a_socket_of_another_dialect_holds_is_not_taken(server: Serve
         assert (await http.get("/state", headers={"X-Session-ID": session})).json()["count"] == 1
 
 
+async def test_a_reset_with_an_unknown_option_is_refused_and_begins_nothing(url: str) -> None:
+    async with Wire(url) as wire:
+        one, two = await wire.open(2)
+        first = (await wire.ask(id=2, op="reset", session=one, data={"seed": 3, "episode_id": "first"}))["ok"]
+        assert first["episode_id"] == "first"
+        assert code(await wire.ask(id=3, op="step", session=one, data=ADD)) is None
+        told = {
+            "message": "the reset of workshop has no option 'seeed'",
+            "code": "VALIDATION_ERROR",
+            "field": "seeed",
+            "hint": "It takes: seed, episode_id, gate.",
+        }
+        assert (await wire.ask(id=4, op="reset", session=one, data={"seed": 5, "seeed": 7}))["error"] == told
+        resets = [{"session": one, "reset": {"seeed": 7}}, {"session": two, "reset": {"seed": 7}}]
+        results = (await wire.ask(id=5, op="batch", data={"entries": resets}))["ok"]["results"]
+        assert results[0] == {"error": told}
+        assert code(results[1]) is None
+        state = (await wire.ask(id=6, op="state", session=one))["ok"]["state"]
+        assert state == {"episode_id": "first", "step_count": 1, "count": 1}
+
+
 async def test_the_answers_of_steps_and_tools(url: str) -> None:
     async with Wire(url) as wire:
         session, = await wire.open()
-        reset = (await wire.ask(id=2, op="reset", session=session, data={"seed": 3, "weather": "unknown"}))["ok"]
+        reset = (await wire.ask(id=2, op="reset", session=session, data={"seed": 3}))["ok"]
         assert reset.keys() == {"observation", "reward", "done", "episode_id"}
         called = (await wire.ask(id=3, op="call_tool", session=session, data={"name": "add", "arguments": {"number": 4}}))["ok"]
         assert called.keys() == {"observation", "reward", "done", "tool"}

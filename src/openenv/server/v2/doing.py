@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from openenv.errors import Cancelled, DeadlineExceeded, OpenEnvError, ValidationFailed
 from openenv.operation import LAST_KNOWN, Control, Operation, Result
@@ -74,7 +74,7 @@ class Doing:
         data = request.data
         match request.op:
             case "reset":
-                return Operation("reset", arguments=data)
+                return self._reset(data)
             case "call_tool":
                 return Operation("call_tool", (data.name, data.arguments))
             case "snapshot":
@@ -86,6 +86,11 @@ class Doing:
             raise ValidationFailed("'reseed' has a seed for each fork", field="reseed", hint=f"Send {data.count} of them.")
         seeds = data.reseed if data.reseed is not None else [None] * data.count
         return Operation("fork", ForkRequest(tuple(seeds), self._core.resume_lease_s))
+
+    def _reset(self, options: dict[str, Any]) -> Operation:
+        """Raises `ValidationFailed` for an option that neither the environment nor every reset knows."""
+        self._core.specification.refuse_unknown_options(options)
+        return Operation("reset", arguments=options)
 
     def _image(self, session: Session, named: str | bytes) -> bytes:
         if isinstance(named, str) and ":" in named:
@@ -113,8 +118,7 @@ class Doing:
         for index, entry in enumerate(entries):
             try:
                 session = self._entry_session(entry, named, request.ack)
-                arguments = entry.data if entry.op == "reset" else None
-                operation = Operation(entry.op, None if arguments is not None else entry.data, arguments)
+                operation = self._reset(entry.data) if entry.op == "reset" else Operation("step", entry.data)
                 asked = Asked(self, number, session, connection.operation(operation, share), digest)
                 asked.batch, asked.index = batch, index
                 self._once(asked, request.deadline_ms)
