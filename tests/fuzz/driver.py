@@ -261,7 +261,7 @@ class _Socket(_Player):
         if code not in last.ends:
             raise Wrong(last.what, f"closed with {code} and not with {sorted(last.ends)}")
         with contextlib.suppress(EOFError):
-            await socket.send(frame(payload, CLOSE, rng=_NO_CHANCE))
+            await socket.send(frame(payload, CLOSE))
         rest = await socket.ended()
         if rest:
             raise Wrong(last.what, f"more came after the close: {rest[:300]!r}")
@@ -274,7 +274,7 @@ class _Socket(_Player):
             if opcode == PONG:
                 _expect_pong(pongs, payload)
             elif opcode == PING:
-                await socket.send(frame(payload, PONG, rng=_NO_CHANCE))
+                await socket.send(frame(payload, PONG))
             else:
                 return opcode, payload
 
@@ -292,7 +292,7 @@ class _Socket(_Player):
         self.step[0] = f"the end: {talk.ending}"
         if talk.ending == "farewell":
             code = struct.pack("!H", talk.ending_code)
-            await socket.send(frame(code, CLOSE, rng=_NO_CHANCE))
+            await socket.send(frame(code, CLOSE))
             opcode, payload = await self._next(socket, [])
             if opcode != CLOSE or payload[:2] != code:
                 raise Wrong(self.step[0], f"a close was due, and this came: {opcode} {payload[:300]!r}")
@@ -301,7 +301,7 @@ class _Socket(_Player):
             socket.half_close()
             await socket.ended()
         elif talk.ending == "half frame":
-            await socket.send(frame(b"x" * 50, rng=_NO_CHANCE)[:20])
+            await socket.send(frame(b"x" * 50)[:20])
             socket.abort(reset=False)
         elif talk.ending == "unread" and talk.says:
             await socket.send(self.named(b"".join(say.data for say in talk.says if not say.ends)))
@@ -309,17 +309,6 @@ class _Socket(_Player):
         else:
             socket.abort()
         await socket.close()
-
-
-class _NoChance:
-    """Masks that are always the same: what is masked here is of no interest."""
-
-    @staticmethod
-    def randbytes(number: int) -> bytes:
-        return bytes(number)
-
-
-_NO_CHANCE: Any = _NoChance()
 
 
 def _parsed(payload: bytes, opcode: int) -> Any:

@@ -13,7 +13,7 @@ from tests.fuzz.plan import Wrong
 from tests.fuzz.v2_plan import Effect, Then, V2Say
 from tests.fuzz.wire import CLOSE, PING, PONG, WebSocket, frame
 
-__all__ = ["NO_CHANCE", "Line", "Outcome", "Sent"]
+__all__ = ["Line", "Outcome", "Sent"]
 
 NOT_DONE = {"VALIDATION_ERROR", "SESSION_ERROR", "OVERLOADED", "ID_REUSED", "CAPACITY_REACHED"}
 PASSING = NOT_DONE | {"DEADLINE_EXCEEDED"}
@@ -86,7 +86,7 @@ class Line:
             while True:
                 opcode, payload = await self.socket.receive()
                 if opcode == PING:
-                    await self.socket.send(frame(payload, PONG, rng=NO_CHANCE))
+                    await self.socket.send(frame(payload, PONG))
                 elif opcode == CLOSE:
                     self.closed = struct.unpack("!H", payload[:2])[0] if payload else 1005, payload
                     return
@@ -136,7 +136,7 @@ class Line:
         """End it; what still comes is looked at."""
         socket = self.socket
         if how == "farewell":
-            await socket.send(frame(struct.pack("!H", 1000), CLOSE, rng=NO_CHANCE))
+            await socket.send(frame(struct.pack("!H", 1000), CLOSE))
             await self.reading
             self.check()
             if self.closed is None or self.closed[0] not in (0, 1000):
@@ -145,7 +145,7 @@ class Line:
             socket.half_close()
             await self.reading
         elif how == "half frame":
-            await socket.send(frame(b"x" * 50, rng=NO_CHANCE)[:20])
+            await socket.send(frame(b"x" * 50)[:20])
             socket.abort(reset=False)
         else:
             socket.abort()
@@ -154,12 +154,3 @@ class Line:
         self.check()
         socket.abort()
         await socket.close()
-
-
-class _NoChance:
-    @staticmethod
-    def randbytes(number: int) -> bytes:
-        return bytes(number)
-
-
-NO_CHANCE: Any = _NoChance()

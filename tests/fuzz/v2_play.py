@@ -15,7 +15,7 @@ import msgpack
 from tests.fuzz.judge import error_of
 from tests.fuzz.plan import Wrong, slot
 from tests.fuzz.target import counted
-from tests.fuzz.v2_line import NO_CHANCE, Line, Outcome, Sent
+from tests.fuzz.v2_line import Line, Outcome, Sent
 from tests.fuzz.v2_plan import Effect, Then, V2Say, V2Talk, image_slot
 from tests.fuzz.wire import BINARY, CONTINUATION, TEXT, WebSocket, frame
 
@@ -92,7 +92,7 @@ class V2Player:
         line = await self._line(say.line)
         if say.ends:
             await line.answered()
-            data = say.data if say.opcode == CONTINUATION else frame(self._filled(say.data), say.opcode, rng=NO_CHANCE)
+            data = say.data if say.opcode == CONTINUATION else frame(self._filled(say.data), say.opcode)
             with contextlib.suppress(EOFError):
                 await line.socket.send(data)
             await line.reading
@@ -344,11 +344,11 @@ def _event(message: Any, listens: set[str]) -> str | None:
 
 def _in_pieces(payload: bytes, opcode: int, pieces: int) -> bytes:
     if pieces == 1:
-        return frame(payload, opcode, rng=NO_CHANCE)
+        return frame(payload, opcode)
     cuts = [len(payload) * number // pieces for number in range(pieces + 1)]
     parts = [payload[a:b] for a, b in itertools.pairwise(cuts)]
     return b"".join(
-        frame(part, CONTINUATION if number else opcode, rng=NO_CHANCE, fin=number == pieces - 1)
+        frame(part, CONTINUATION if number else opcode, fin=number == pieces - 1)
         for number, part in enumerate(parts)
     )
 

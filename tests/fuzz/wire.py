@@ -19,8 +19,10 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 _FIN = 0x80
 
 
-def frame(payload: bytes, opcode: int = TEXT, *, rng: Random, fin: bool = True, reserved: int = 0, masked: bool = True) -> bytes:
-    """A frame as a client sends it, or should not."""
+def frame(
+    payload: bytes, opcode: int = TEXT, *, rng: Random | None = None, fin: bool = True, reserved: int = 0, masked: bool = True
+) -> bytes:
+    """A frame as a client sends it, or should not; without chance the mask is one that changes nothing."""
     first = (_FIN if fin else 0) | reserved << 4 | opcode
     length = len(payload)
     bit = 0x80 if masked else 0
@@ -32,7 +34,7 @@ def frame(payload: bytes, opcode: int = TEXT, *, rng: Random, fin: bool = True, 
         head = bytes((first, bit | 127)) + struct.pack("!Q", length)
     if not masked:
         return head + payload
-    mask = rng.randbytes(4)
+    mask = bytes(4) if rng is None else rng.randbytes(4)
     return head + mask + apply_mask(payload, mask)
 
 
