@@ -24,6 +24,7 @@ __all__ = [
     "REQUIRED_SCOPE",
     "Connection",
     "Control",
+    "Crossing",
     "Episode",
     "Event",
     "Notice",
@@ -147,14 +148,52 @@ class Notice:
     """What an environment says while an operation runs: how far it is, or a line for the caller's log."""
 
     kind: Literal["progress", "log"]
-    progress: float = 0.0
-    total: float | None = None
+    progress: int | float = 0
+    total: int | float | None = None
     message: Any = None
     level: str = "info"
     """As MCP's logging levels: debug, info, notice, warning, error, critical, alert, emergency."""
 
 
-class Control:
+class Crossing:
+    """A bounded way from any thread onto the event loop, in order: what finds it full is dropped and counted.
+
+    What is sent on the loop's own thread while nothing waits arrives at once: before the answer that it belongs to.
+    """
+
+    LIMIT = 1024
+    """What may wait for the event loop."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._waiting = 0
+        self._counting = threading.Lock()
+
+    def send(self, one: Any) -> None:
+        """Send it across; from any thread."""
+        if self._waiting == 0 and threading.get_ident() == self._thread and not self._loop.is_closed():
+            self._deliver(one)
+            return
+        with self._counting:
+            if self._waiting >= self.LIMIT or self._loop.is_closed():
+                self.dropped += 1
+                return
+            self._waiting += 1
+        self._loop.call_soon_threadsafe(self._arrive, one)
+
+    def _arrive(self, one: Any) -> None:
+        with self._counting:
+            self._waiting -= 1
+        self._deliver(one)
+
+    def _deliver(self, one: Any) -> None:
+        """Called on the event loop with each."""
+        raise NotImplementedError
+
+
+class Control(Crossing):
     """How a caller and the operation that runs for it reach each other; made by transports that can use it.
 
     Args:
@@ -163,24 +202,18 @@ class Control:
             none is dropped, and a slow caller slows the agent. What it raises ends the turn.
     """
 
-    LIMIT = 1024
-    """Notices that wait for the event loop; one more is dropped and counted."""
-
     def __init__(
         self,
         on_notice: Callable[[Notice], None] | None = None,
         *,
         on_event: Callable[[Any], Awaitable[None]] | None = None,
     ) -> None:
+        super().__init__()
         self.on_event = on_event
         self.on_cancel: Callable[[], object] | None = None
         """Set by the runtime where it can stop the work; called on the event loop."""
-        self.dropped = 0
         self._cancelled = threading.Event()
         self._on_notice = on_notice
-        self._loop = asyncio.get_running_loop()
-        self._waiting = 0
-        self._counting = threading.Lock()
 
     @property
     def cancelled(self) -> bool:
@@ -195,20 +228,12 @@ class Control:
 
     def tell(self, notice: Notice) -> None:
         """Send a notice to the caller; from any thread."""
-        if self._on_notice is None:
-            return
-        with self._counting:
-            if self._waiting >= self.LIMIT or self._loop.is_closed():
-                self.dropped += 1
-                return
-            self._waiting += 1
-        self._loop.call_soon_threadsafe(self._deliver, notice)
-
-    def _deliver(self, notice: Notice) -> None:
-        with self._counting:
-            self._waiting -= 1
         if self._on_notice is not None:
-            self._on_notice(notice)
+            self.send(notice)
+
+    def _deliver(self, one: Notice) -> None:
+        if self._on_notice is not None:
+            self._on_notice(one)
 
 
 @dataclass(slots=True)

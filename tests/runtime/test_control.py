@@ -60,8 +60,14 @@ async def test_notices_of_many_threads_are_counted_well() -> None:
 async def test_a_flood_of_notices_is_dropped_and_counted() -> None:
     heard: list[Notice] = []
     control = Control(heard.append)
-    for _ in range(Control.LIMIT + 5):
-        control.tell(Notice("log", message="x"))
+
+    def flood() -> None:
+        for _ in range(Control.LIMIT + 5):
+            control.tell(Notice("log", message="x"))
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    thread.join()
     assert control.dropped == 5
     await until(lambda: len(heard) == Control.LIMIT)
 

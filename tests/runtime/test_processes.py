@@ -382,6 +382,24 @@ async def test_notices_cancelling_and_what_is_said(started: Started) -> None:
     assert (await told(local, session, "say")).count == 2, "cancelling ends no world"
 
 
+async def test_notices_come_before_their_answer_and_numbers_stay_what_they_were(started: Started) -> None:
+    local = started()
+    session = await local.open()
+    heard: list[Any] = []
+    operation = Operation("step", Do(what="count", count=40), session=session, control=Control(heard.append))
+    world = local.manager.sessions[session].world
+    world.observers.add(lambda _, result: heard.append(result))
+    await local.pipeline.run(operation)
+    assert len(heard) == 121
+    assert isinstance(heard[-1], Result), "the answer is the last"
+    expected: list[Notice] = []
+    for number in range(40):
+        expected.append(Notice("progress", number, 40, "so far"))
+        expected.append(Notice("progress", number + 0.5, 40.0))
+        expected.append(Notice("log", message={"number": number, "half": number + 0.5, "whole": float(number)}))
+    assert list(map(repr, heard[:-1])) == list(map(repr, expected)), "2 is not 2.0"
+
+
 async def test_what_an_environment_says_a_lot_harms_nobody(started: Started) -> None:
     local = started()
     session = await local.open()

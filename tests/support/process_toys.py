@@ -132,6 +132,12 @@ class Beast(Environment[Do, Done, State]):
             time.sleep(0.01)
         return "never"
 
+    def do_count(self, action: Do, context: Context) -> None:
+        for number in range(action.count):
+            context.progress(number, action.count, "so far")
+            context.progress(number + 0.5, float(action.count))
+            context.log({"number": number, "half": number + 0.5, "whole": float(number)})
+
     def do_environ(self, action: Do, _: Context) -> str:
         return os.environ.get(action.text, "absent")
 

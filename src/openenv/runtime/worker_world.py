@@ -109,8 +109,7 @@ class WorkerWorld(World):
 
     def worker_said(self, event: Any) -> None:
         """As `Holder.worker_said`."""
-        for listener in list(self.said.listeners):
-            listener(event)
+        self.said.say(event)
 
     def worker_tools_changed(self) -> None:
         """As `Holder.worker_tools_changed`."""

@@ -135,7 +135,7 @@ class World:
                 built(outcome)
                 return
             outcome.on_tools_changed = self._tools_changed(asyncio.get_running_loop())
-            outcome.on_event = self.said.by(asyncio.get_running_loop())
+            outcome.on_event = self.said.say
             built(Play(self.specification, outcome))
 
         try:

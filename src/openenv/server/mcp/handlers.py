@@ -137,8 +137,6 @@ async def _call_tool(ctx: Context, params: types.CallToolRequestParams) -> dict[
     telling = asyncio.create_task(_tell(ctx, notices))
     try:
         outcome = await ctx.lifespan_context.call_tool(operation, caller_of(ctx))
-        # What an inline environment said is scheduled, and not delivered yet.
-        await asyncio.sleep(0)
         notices.put_nowait(None)
         await telling
     except asyncio.CancelledError:
