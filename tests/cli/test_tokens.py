@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -37,6 +38,74 @@ def test_a_new_token_opens_the_server_that_has_its_entry(serve: Servers, tmp_pat
     assert "UNAUTHENTICATED" in refused.stderr
     metrics = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {token}"})
     assert metrics.status_code == 403
+
+
+def test_new_tokens_are_added_to_a_file_and_shown_to_nobody(serve: Servers, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.json"
+    files = [tmp_path / f"{name}.token" for name in ("anna", "berta")]
+    shown = [openenv("tokens", "new", file.stem, "--into", str(tokens), "--token-file", str(file)) for file in files]
+    secrets = [file.read_text().strip() for file in files]
+    assert [one.returncode for one in shown] == [0, 0], shown
+    assert "2 in all" in shown[1].stdout
+    assert not [one for one in secrets if one in shown[0].stdout + shown[1].stdout + tokens.read_text()]
+    assert [path.stat().st_mode & 0o777 for path in (tokens, *files)] == [0o600] * 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["anna.token", "berta.token", "tokens.json"]
+    server = serve("echo", "--tokens", str(tokens))
+    step = ["call", server.url, "--step", '{"message": "hi"}']
+    for secret in secrets:
+        assert openenv(*step, "-H", f"Authorization: Bearer {secret}").returncode == 0
+
+
+def test_a_file_of_tokens_that_others_can_read_is_closed_and_a_link_stays_one(tmp_path: Path) -> None:
+    tokens, link = tmp_path / "tokens.json", tmp_path / "link.json"
+    tokens.write_text(json.dumps({"token-of-anna-0001": {"id": "anna", "scopes": ["act"]}}))
+    tokens.chmod(0o644)
+    link.symlink_to(tokens)
+    assert openenv("tokens", "new", "b", "--into", str(link), "--token-file", str(tmp_path / "b")).returncode == 0
+    assert link.is_symlink()
+    assert tokens.stat().st_mode & 0o777 == 0o600
+    assert next(iter(json.loads(tokens.read_text()))) == "token-of-anna-0001"
+
+
+def test_commands_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    def add(number: int) -> int:
+        into = ["--into", str(tmp_path / "tokens.json"), "--token-file", str(tmp_path / str(number))]
+        return openenv("tokens", "new", f"n{number}", *into).returncode
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(add, range(6))) == [0] * 6
+    assert len(json.loads((tmp_path / "tokens.json").read_text())) == 6
+
+
+@pytest.mark.parametrize(
+    ("there", "options", "words"),
+    [
+        (None, [], "no terminal"),
+        ("[]", ["--token-file", "new"], "not a JSON object"),
+        ('{"short": {"id": "x", "scopes": []}}', ["--token-file", "new"], "token 1 (x) is too short"),
+        (None, ["--token-file", "taken"], "taken is there already"),
+        (None, ["--token-file", "nowhere/new"], "cannot be written: No such file"),
+    ],
+)
+def test_what_cannot_be_added_changes_nothing(tmp_path: Path, there: str | None, options: list[str], words: str) -> None:
+    (tmp_path / "taken").touch()
+    if there is not None:
+        (tmp_path / "tokens.json").write_text(there)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    shown = openenv("tokens", "new", "x", "--into", "tokens.json", *options, cwd=tmp_path)
+    assert shown.returncode == 2
+    assert words in " ".join(shown.stderr.split())
+    assert shown.stdout == ""
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_a_terminal_shows_the_token(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "openenv.cli", "tokens", "new", "x", "--into", str(tmp_path / "tokens.json")]
+    subprocess.run(command, stdout=theirs, timeout=20, check=True)
+    os.close(theirs)
+    assert os.read(ours, 4096).startswith(b"token: ")
+    os.close(ours)
 
 
 def test_a_minted_token_opens_the_server_with_its_secret_and_audience(serve: Servers) -> None:

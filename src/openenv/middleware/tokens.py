@@ -16,7 +16,7 @@ from typing import Any
 from openenv.errors import ConfigurationError, Unauthenticated
 from openenv.operation import ALL_SCOPES, Principal
 
-__all__ = ["DEFAULT_AUDIENCE", "SHORTEST_SECRET", "TOKEN", "KnownTokens", "SignedTokens", "checked_scopes"]
+__all__ = ["DEFAULT_AUDIENCE", "SHORTEST_SECRET", "TOKEN", "KnownTokens", "SignedTokens", "checked_scopes", "read_entries"]
 
 TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 """RFC 6750's ``b64token``: what can be sent as a bearer token."""
@@ -63,16 +63,7 @@ class KnownTokens:
     @classmethod
     def read(cls, path: Path) -> KnownTokens:
         """The tokens of a JSON file: one object, as the constructor takes it. Raises `ConfigurationError`."""
-        try:
-            read = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
-        except (OSError, ValueError, RecursionError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not JSON with each key once"
-            raise ConfigurationError(f"the tokens in {path} cannot be read: {reason}", field="tokens") from None
-        if not isinstance(read, dict):
-            raise ConfigurationError(
-                f"{path} is not a JSON object", field="tokens", example={"sha256:…": {"id": "trainer", "scopes": ["act"]}}
-            )
-        return cls(read)
+        return cls(read_entries(path))
 
     def find(self, token: str) -> Principal | None:
         """Whose token it is."""
@@ -157,6 +148,20 @@ class SignedTokens:
         given = {"id": claims["sub"], "scopes": known} | {key: claims[key] for key in ("tenant", "session") if key in claims}
         principal = _principal(given, "the token")
         return Principal(principal.id, principal.tenant, principal.scopes, principal.session, float(claims["exp"]))
+
+
+def read_entries(path: Path) -> dict[str, Any]:
+    """The object in a file of tokens, as it is there. Raises `ConfigurationError` where there is none."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON with each key once"
+        raise ConfigurationError(f"the tokens in {path} cannot be read: {reason}", field="tokens") from None
+    if not isinstance(read, dict):
+        raise ConfigurationError(
+            f"{path} is not a JSON object", field="tokens", example={"sha256:…": {"id": "trainer", "scopes": ["act"]}}
+        )
+    return read
 
 
 def checked_scopes(names: Iterable[Any], what: str) -> frozenset[str]:
