@@ -27,7 +27,7 @@ __all__ = ["Burden", "Overhead", "measure", "start"]
 
 _SESSIONS = 8
 _BURN = "pow(7, 10**10)"
-_LOADING_S = 3.0
+_LOADING_S = 2.0
 """How much longer than the load measures a world spins: for the load's start and end."""
 
 
@@ -92,10 +92,10 @@ def _burden(far: Target, load: Load, chain: str, number: int, seconds: float) ->
     for name in _turned(("spinning", "outside"), number):
         if name == "outside":
             with _burner():
-                p99[name] = _steps(load, far, seconds).p99_ms
+                p99[name] = _steps(load, far, seconds, far.pids[:1]).p99_ms
         else:
             with _spinning(far) as told:
-                p99[name] = _steps(load, far, seconds).p99_ms
+                p99[name] = _steps(load, far, seconds, far.pids[:1]).p99_ms
             told_s = told[0]
     return Burden(chain, number, p99["spinning"], p99["outside"], told_s)
 
@@ -104,14 +104,19 @@ def _turned(two: tuple[str, str], number: int) -> tuple[str, str]:
     return two if number % 2 == 0 else (two[1], two[0])
 
 
-def _steps(load: Load, target: Target, seconds: float) -> Measurement:
-    return load.carry_out(Order(target.server.url, "openenv", _SESSIONS, seconds, target.pids, token=target.token))
+def _steps(load: Load, target: Target, seconds: float, pids: tuple[int, ...] | None = None) -> Measurement:
+    """Measure; of all its processes, or of those that are named, where some may end meanwhile."""
+    return load.carry_out(Order(target.server.url, "openenv", _SESSIONS, seconds, pids or target.pids, token=target.token))
 
 
 @contextmanager
 def _burner() -> Iterator[None]:
-    """The loop in a process of its own, for as long as the block lasts."""
-    process = subprocess.Popen([sys.executable, "-c", _BURN])
+    """The loop in a process of its own, for as long as the block lasts.
+
+    In a session of its own, as worker processes are: Linux may share the processor by sessions, and else the loop would take
+    its share from the load generator's.
+    """
+    process = subprocess.Popen([sys.executable, "-c", _BURN], start_new_session=True)
     try:
         yield
     finally:
