@@ -139,16 +139,28 @@ class BlockingFacade:
         warnings.warn(f"unclosed {self!r}: use `with` or close()", ResourceWarning, stacklevel=2, source=self)
 
     def _run(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        if not self.blocks_loops and _loop_is_running():
-            raise ConfigurationError(
-                "A blocking client would stop the event loop that is running here",
-                hint=f"Use `async with {type(self._client).__name__}(...) as client:` and await its methods.",
-            )
+        self._check_thread()
         with self._guard:
             if self._thread is None:
                 self._thread = LoopThread()
             thread = self._thread
         return thread.run(functools.partial(method, *args, **kwargs))
+
+    def _go_on(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """`_run`, for what lives on the loop that there is: after `close` it is gone. Raises `SessionLost` then."""
+        self._check_thread()
+        with self._guard:
+            thread = self._thread
+        if thread is None:
+            raise session_lost("the client was closed")
+        return thread.run(functools.partial(method, *args, **kwargs))
+
+    def _check_thread(self) -> None:
+        if not self.blocks_loops and _loop_is_running():
+            raise ConfigurationError(
+                "A blocking client would stop the event loop that is running here",
+                hint=f"Use `async with {type(self._client).__name__}(...) as client:` and await its methods.",
+            )
 
 
 def _loop_is_running() -> bool:

@@ -11,11 +11,12 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
 from openenv.client.core import EnvClient
 from openenv.client.gymnasium.spaces import Spaces, ending_of, info_of, reward_of
+from openenv.client.v2.blocking import SyncRemoteSession
 from openenv.client.v2.connection import Connection
 from openenv.types import StepResult
 
 if TYPE_CHECKING:
-    from openenv.client.v2.blocking import SyncConnection, SyncRemoteSession
+    from openenv.client.v2.blocking import SyncConnection
 
 __all__ = ["GymEnv", "Playable"]
 
@@ -42,6 +43,8 @@ class GymEnv(gymnasium.Env[Any, Any]):
     told any, and what ``spaces.info`` adds.
 
     A reset without a seed is the environment's own matter: most go on with the chance that the last seed began.
+
+    Over a session whose episode has begun already, as that of a fork, `step` and `render` go on where it is.
 
     Args:
         base: A server's address, in any form that `Connection` takes; or a session, or a blocking client, that somebody else
@@ -107,7 +110,7 @@ class GymEnv(gymnasium.Env[Any, Any]):
         result = self._playing().reset(**given)
         self._episode_id = result.episode_id
         self._last = result
-        return self.spaces.decode(result.observation), info_of(self.spaces, result, self._episode_id, begun=True)
+        return self.spaces.decode(result.observation), info_of(self.spaces, result, result.episode_id, begun=True)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take one step.
@@ -118,18 +121,20 @@ class GymEnv(gymnasium.Env[Any, Any]):
             SessionLost: The session is gone: reset to get another.
         """
         self._check_open()
-        if self._last is None:
+        last, episode_id = self._now()
+        if last is None and episode_id is None:
             raise ResetNeeded("There is no episode to take a step in: call reset() first.")
         self._last = result = self._playing().step(self.spaces.encode(action))
         terminated, truncated = ending_of(result)
-        info = info_of(self.spaces, result, self._episode_id)
+        info = info_of(self.spaces, result, episode_id)
         return self.spaces.decode(result.observation), reward_of(result), terminated, truncated, info
 
     def render(self) -> Any:
         """The picture of the last observation, as ``render_mode`` says. Raises ``ResetNeeded`` where there is none."""
-        if self._last is None:
-            raise ResetNeeded("There is nothing to render: call reset() first.")
-        return self.spaces.rendered(self.render_mode, self._last.observation)
+        last, _ = self._now()
+        if last is None:
+            raise ResetNeeded("There is no observation to render: call reset() or step() first.")
+        return self.spaces.rendered(self.render_mode, last.observation)
 
     def close(self) -> None:
         """End the session, unless somebody else does. More than one call does no harm."""
@@ -141,6 +146,13 @@ class GymEnv(gymnasium.Env[Any, Any]):
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedEnvironmentError("This environment was closed: make another.")
+
+    def _now(self) -> tuple[StepResult[Any] | None, str | None]:
+        """The last result, and the episode: as the session knows them, which others may have reset or restored meanwhile."""
+        held = self._session or self._played
+        if isinstance(held, SyncRemoteSession):
+            return held.result, held.episode_id
+        return self._last, self._episode_id
 
     def _playing(self) -> Playable:
         """The session, opened where there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -11,14 +11,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 
 from openenv.client.gymnasium.spaces import Spaces, ending_of, info_of, reward_of
+from openenv.client.v2.blocking import SyncRemoteSession, SyncVectorEnvClient
 from openenv.client.v2.vector import Autoreset, EndedStepResult, VectorEnvClient
+from openenv.errors import ValidationFailed
 from openenv.types import StepResult
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from openenv.client.core import EnvClient
-    from openenv.client.v2.blocking import SyncVectorEnvClient
+    from openenv.client.v2.session import RemoteSession
 
 __all__ = ["GymVectorEnv"]
 
@@ -72,20 +74,43 @@ class GymVectorEnv(VectorEnv[Any, Any, "npt.NDArray[Any]"]):
             reset_options=reset_options,
             **connection,
         )
-        self._vector = vector.sync()
-        self._vector.blocks_loops = True
+        facade = vector.sync()
+        facade.blocks_loops = True
+        self._set_up(facade, spaces, render_mode)
+
+    @classmethod
+    def of(
+        cls,
+        sessions: Iterable[SyncRemoteSession[Any, Any, Any]],
+        spaces: Spaces,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        render_mode: str | None = None,
+        reset_options: Mapping[str, Any] | None = None,
+    ) -> GymVectorEnv:
+        """Over sessions that there are already, such as forks, which somebody else closes: episodes go on where they are.
+
+        The sessions are of one blocking `Connection`; the other arguments are those of the class.
+        """
+        made = cls.__new__(cls)
+        made.closed = True
+        spaces.check(render_mode)
+        made.autoreset_mode = AutoresetMode(autoreset_mode)
+        autoreset = _AUTORESETS[made.autoreset_mode]
+        facade = SyncVectorEnvClient.of(sessions, autoreset=autoreset, reset_options=reset_options)
+        made._set_up(facade, spaces, render_mode)
+        return made
+
+    def _set_up(self, vector: SyncVectorEnvClient[Any, Any, Any], spaces: Spaces, render_mode: str | None) -> None:
+        self._vector = vector
         self.spaces = spaces
-        self.num_envs = num_envs
+        self.num_envs = vector.num_envs
         self.single_action_space = spaces.action_space
         self.single_observation_space = spaces.observation_space
-        self.action_space = batch_space(spaces.action_space, num_envs)
-        self.observation_space = batch_space(spaces.observation_space, num_envs)
+        self.action_space = batch_space(spaces.action_space, self.num_envs)
+        self.observation_space = batch_space(spaces.observation_space, self.num_envs)
         self.metadata = {**spaces.metadata(), "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
-        self._last: list[Any] = [None] * num_envs
-        self._values: list[Any] = [None] * num_envs
-        self._episodes: list[str | None] = [None] * num_envs
-        self._begun = False
         self.closed = False
 
     @property
@@ -106,13 +131,13 @@ class GymVectorEnv(VectorEnv[Any, Any, "npt.NDArray[Any]"]):
         super().reset(seed=seed if isinstance(seed, int) else None)
         given = dict(options or {})
         places = self._places(given.pop("reset_mask", None))
+        if len(places) < self.num_envs and (unseen := set(self._unseen()) - set(places)):
+            raise ResetNeeded(f"Nothing was seen of {sorted(unseen)} yet: reset them too, or leave out options['reset_mask'].")
         results = self._vector.reset(seed=self._seeds(seed, places), options=given, indices=places)
         infos: dict[str, Any] = {}
         for place, result in zip(places, results, strict=True):
-            self._episodes[place] = result.episode_id
-            infos = self._add_info(infos, self._seen(place, result, begun=True), place)
-        self._begun = True
-        return self._batched(), infos
+            infos = self._add_info(infos, info_of(self.spaces, result, result.episode_id, begun=True), place)
+        return self._batched(self._observations()), infos
 
     def step(
         self, actions: Any
@@ -130,33 +155,32 @@ class GymVectorEnv(VectorEnv[Any, Any, "npt.NDArray[Any]"]):
                 places = [place for place, ended in enumerate(due) if ended]
                 raise ResetNeeded(f"The episodes of {places} have ended: reset them with options['reset_mask'].")
             due = [False] * self.num_envs
-        if not self._begun:
+        before = [one.episode_id for one in self._sessions()] or [None] * self.num_envs
+        if any(before[place] is None and not due[place] for place in self._unseen()):
             raise ResetNeeded("There are no episodes to take a step in: call reset() first.")
-        chosen = zip(iterate(self.action_space, actions), due, strict=True)
+        chosen = zip(self._each(actions), due, strict=True)
         results = self._vector.step([None if reset else self.spaces.encode(action) for action, reset in chosen])
         rewards = np.zeros(self.num_envs, np.float64)
         terminations, truncations = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
-        for place, (result, begun) in enumerate(zip(results, due, strict=True)):
-            if begun:
-                self._episodes[place] = result.episode_id
-            else:
+        for place, (result, begun, session) in enumerate(zip(results, due, self._sessions(), strict=True)):
+            if not begun:
                 rewards[place] = reward_of(result)
                 terminations[place], truncations[place] = ending_of(result)
             if isinstance(result, EndedStepResult):
-                infos = self._add_info(infos, self._ended(place, result), place)
+                infos = self._add_info(infos, self._ended(result, before[place]), place)
             new = begun or isinstance(result, EndedStepResult)
-            infos = self._add_info(infos, self._seen(place, result, begun=new), place)
-        return self._batched(), rewards, terminations, truncations, infos
+            infos = self._add_info(infos, info_of(self.spaces, result, session.episode_id, begun=new), place)
+        return self._batched([result.observation for result in results]), rewards, terminations, truncations, infos
 
     def render(self) -> tuple[Any, ...] | None:
         """The pictures of the last observations, as ``render_mode`` says. Raises ``ResetNeeded`` where there are none."""
-        if not self._begun:
+        if self._unseen():
             raise ResetNeeded("There is nothing to render: call reset() first.")
-        return tuple(self.spaces.rendered(self.render_mode, observation) for observation in self._last)
+        return tuple(self.spaces.rendered(self.render_mode, observation) for observation in self._observations())
 
     def close_extras(self, **kwargs: Any) -> None:
-        """End the sessions."""
+        """End the sessions, unless they are somebody else's."""
         self._vector.close()
 
     def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
@@ -196,18 +220,40 @@ class GymVectorEnv(VectorEnv[Any, Any, "npt.NDArray[Any]"]):
             raise ValueError(f"a list of seeds has one for each of the {self.num_envs} environments, not {len(seed)}")
         return [seed[place] for place in places]
 
-    def _ended(self, place: int, result: EndedStepResult[Any]) -> dict[str, Any]:
+    def _each(self, actions: Any) -> list[Any]:
+        """The actions one by one."""
+        try:
+            chosen = list(iterate(self.action_space, actions))
+        except TypeError:  # a single one
+            chosen = None
+        if chosen is None or len(chosen) != self.num_envs:
+            told = "one action" if chosen is None else f"{len(chosen)} actions"
+            raise ValidationFailed(
+                f"{told} for {self.num_envs} environments",
+                field="actions",
+                hint="step() takes one for each, as `action_space` says; those of environments that are reset are ignored.",
+            )
+        return chosen
+
+    def _sessions(self) -> Sequence[RemoteSession[Any, Any, Any]]:
+        return self._vector.async_vector.sessions
+
+    def _unseen(self) -> list[int]:
+        """The environments of which there is no observation."""
+        sessions = self._sessions()
+        return [place for place, one in enumerate(sessions) if one.result is None] if sessions else list(range(self.num_envs))
+
+    def _observations(self) -> list[Any]:
+        """What was seen last: as the sessions know it, which others may have reset or restored meanwhile."""
+        return [one.result.observation for one in self._sessions() if one.result is not None]
+
+    def _ended(self, result: EndedStepResult[Any], episode_id: str | None) -> dict[str, Any]:
         """How an episode ended whose environment was reset in the same step."""
         final = cast("StepResult[Any]", result.final)
-        told = info_of(self.spaces, final, self._episodes[place])
-        self._episodes[place] = result.episode_id
+        told = info_of(self.spaces, final, episode_id)
         return {"final_obs": self.spaces.decode(final.observation), "final_info": told}
 
-    def _seen(self, place: int, result: StepResult[Any], *, begun: bool) -> dict[str, Any]:
-        self._last[place] = result.observation
-        self._values[place] = self.spaces.decode(result.observation)
-        return info_of(self.spaces, result, self._episodes[place], begun=begun)
-
-    def _batched(self) -> Any:
+    def _batched(self, observations: Sequence[Any]) -> Any:
+        values = [self.spaces.decode(one) for one in observations]
         empty: Any = create_empty_array(self.single_observation_space, n=self.num_envs, fn=np.zeros)
-        return concatenate(self.single_observation_space, self._values, empty)
+        return concatenate(self.single_observation_space, values, empty)

@@ -12,7 +12,7 @@ from openenv.client.v2.batch import Outcome
 from openenv.client.v2.connection import Connection
 from openenv.client.v2.events import Event, EventStream
 from openenv.client.v2.session import DEFAULT, ActionT, ObservationT, RemoteSession, Snapshot, StateT, Timeout
-from openenv.client.v2.vector import VectorEnvClient
+from openenv.client.v2.vector import Autoreset, VectorEnvClient
 from openenv.client.v2.wire import EncodingName, Hello
 from openenv.errors import OpenEnvError
 from openenv.types import StepResult, Tool
@@ -30,11 +30,7 @@ class SyncRemoteSession(Generic[ActionT, ObservationT, StateT]):
 
     def __init__(self, session: RemoteSession[ActionT, ObservationT, StateT], run: Run) -> None:
         self._session = session
-        self._facade_run = run
-
-    def _run(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        self._session.check()  # a facade that is closed would begin a thread for nothing
-        return self._facade_run(method, *args, **kwargs)
+        self._run = run
 
     @property
     def async_session(self) -> RemoteSession[ActionT, ObservationT, StateT]:
@@ -53,8 +49,14 @@ class SyncRemoteSession(Generic[ActionT, ObservationT, StateT]):
 
     @property
     def result(self) -> StepResult[ObservationT] | None:
-        """What the last ``reset``, ``step`` or ``call_tool`` came to."""
+        """What the last ``reset``, ``step`` or ``call_tool`` came to: of a new fork its parent's, after `restore` the snapshot's;
+        ``None`` where that is not known."""
         return self._session.result
+
+    @property
+    def episode_id(self) -> str | None:
+        """The episode that is played, or has ended; ``None`` where none was begun yet."""
+        return self._session.episode_id
 
     def reset(self, *, timeout_s: Timeout = DEFAULT, **options: Any) -> StepResult[ObservationT]:
         """Begin an episode."""
@@ -99,7 +101,7 @@ class SyncRemoteSession(Generic[ActionT, ObservationT, StateT]):
     ) -> list[SyncRemoteSession[ActionT, ObservationT, StateT]]:
         """Sessions with copies of this one's world."""
         made = self._run(self._session.fork, count, reseed=reseed, timeout_s=timeout_s)
-        return [SyncRemoteSession(one, self._facade_run) for one in made]
+        return [SyncRemoteSession(one, self._run) for one in made]
 
     def events(self, *names: str) -> SyncEventStream:
         """What happens in this session, by the events' names."""
@@ -201,7 +203,7 @@ class SyncConnection(BlockingFacade):
 
     def open(self, count: int = 1, **types: Any) -> list[Any]:
         """Open new sessions: all of them, or none."""
-        return [SyncRemoteSession(one, self._run) for one in self._run(self._client.open, count, **types)]
+        return [SyncRemoteSession(one, self._go_on) for one in self._run(self._client.open, count, **types)]
 
     @overload
     def attach(
@@ -219,7 +221,7 @@ class SyncConnection(BlockingFacade):
 
     def attach(self, session_id: str, **types: Any) -> Any:
         """Take up a session that there is."""
-        return SyncRemoteSession(self._run(self._client.attach, session_id, **types), self._run)
+        return SyncRemoteSession(self._run(self._client.attach, session_id, **types), self._go_on)
 
     def ping(self) -> float:
         """Ask the server for a sign of life; the seconds that it took."""
@@ -263,8 +265,30 @@ class SyncVectorEnvClient(BlockingFacade, Generic[ActionT, ObservationT, StateT]
 
     _client: VectorEnvClient[ActionT, ObservationT, StateT]
 
-    def __init__(self, vector: VectorEnvClient[ActionT, ObservationT, StateT]) -> None:
+    def __init__(self, vector: VectorEnvClient[ActionT, ObservationT, StateT], run: Run | None = None) -> None:
         super().__init__(vector)
+        self._lent = run
+
+    @classmethod
+    def of(
+        cls,
+        sessions: Iterable[SyncRemoteSession[ActionT, ObservationT, StateT]],
+        *,
+        autoreset: Autoreset = "next_step",
+        errors: Literal["raise", "return"] = "raise",
+        reset_options: Mapping[str, Any] | None = None,
+    ) -> SyncVectorEnvClient[ActionT, ObservationT, StateT]:
+        """`VectorEnvClient.of`, for the sessions of a blocking connection; its thread takes the steps."""
+        held = list(sessions)
+        bare = [one.async_session if isinstance(one, SyncRemoteSession) else one for one in held]
+        vector = VectorEnvClient.of(bare, autoreset=autoreset, errors=errors, reset_options=reset_options)
+        return cls(vector, held[0]._run)
+
+    def _run(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return (self._lent or super()._run)(method, *args, **kwargs)
+
+    def _go_on(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return (self._lent or super()._go_on)(method, *args, **kwargs)
 
     @property
     def async_vector(self) -> VectorEnvClient[ActionT, ObservationT, StateT]:
@@ -279,7 +303,7 @@ class SyncVectorEnvClient(BlockingFacade, Generic[ActionT, ObservationT, StateT]
     @property
     def sessions(self) -> list[SyncRemoteSession[ActionT, ObservationT, StateT]]:
         """The sessions, in order."""
-        return [SyncRemoteSession(one, self._run) for one in self._client.sessions]
+        return [SyncRemoteSession(one, self._go_on) for one in self._client.sessions]
 
     @property
     def ended(self) -> list[bool]:

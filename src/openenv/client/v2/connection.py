@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from pydantic import BaseModel
 
+from openenv.client import frames
 from openenv.client.address import Address
 from openenv.client.settings import positive, size_in_bytes
 from openenv.client.v2.batch import Outcome, as_finished, failed, together
@@ -19,6 +20,7 @@ from openenv.client.v2.channel import Channel
 from openenv.client.v2.events import EventStream
 from openenv.client.v2.forms import Forms
 from openenv.client.v2.link import LinkSettings
+from openenv.client.v2.pending import Seat
 from openenv.client.v2.session import DEFAULT, RemoteSession, Timeout, session_names
 from openenv.client.v2.wire import EncodingName, Hello, encoding_of
 from openenv.errors import OpenEnvError
@@ -164,11 +166,13 @@ class Connection:
             ServerError: ``CAPACITY_REACHED``, or what else the server refuses with.
         """
         forms = Forms.of(client, observation_type, state_type)
+        return [RemoteSession(self, seat, forms) for seat in await self._seats(count)]
+
+    async def _seats(self, count: int) -> list[Seat]:
         # The key finds the same sessions again when the connection is lost before their names have come.
         data = {"count": count, "key": secrets.token_urlsafe(16)}
         answer = await self._channel.request("open", data, timeout_s=self._timeout_s)
-        seats = [self._channel.seat(name, owned=True) for name in session_names(answer if isinstance(answer, dict) else {})]
-        return [RemoteSession(self, seat, forms) for seat in seats]
+        return [self._channel.seat(name, owned=True) for name in session_names(answer if isinstance(answer, dict) else {})]
 
     @overload
     async def attach(
@@ -198,9 +202,12 @@ class Connection:
             SessionLost: There is none of that name, or another dialect's socket holds it.
         """
         answer = await self._channel.request("attach", session=session_id, timeout_s=self._timeout_s)
-        self._channel.count_from(answer.get("last_id") if isinstance(answer, dict) else None)
+        told = answer if isinstance(answer, dict) else {}
+        self._channel.count_from(told.get("last_id"))
         seat = self._channel.seat(session_id, owned=False)
-        return RemoteSession(self, seat, Forms.of(client, observation_type, state_type))
+        session: AnySession = RemoteSession(self, seat, Forms.of(client, observation_type, state_type))
+        session.episode_id = frames.text_of(told.get("episode_id"), "") or None
+        return session
 
     async def ping(self) -> float:
         """Ask the server for a sign of life, over all that is between; the seconds that it took."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import index
 from typing import TYPE_CHECKING, Any, Generic, SupportsIndex
 
@@ -11,6 +12,7 @@ from typing_extensions import TypeVar
 
 from openenv.client import frames
 from openenv.client.v2.events import EventStream
+from openenv.client.v2.forms import Forms, with_ending
 from openenv.client.v2.pending import Seat
 from openenv.client.v2.tools import tool_value
 from openenv.errors import ServerError, SessionLost, ValidationFailed
@@ -18,9 +20,10 @@ from openenv.types import StepResult, Tool
 
 if TYPE_CHECKING:
     from openenv.client.v2.connection import Connection
-    from openenv.client.v2.forms import Forms
 
 __all__ = ["RemoteSession", "Snapshot"]
+
+log = logging.getLogger("openenv.client")
 
 ActionT = TypeVar("ActionT", default=Any)
 ObservationT = TypeVar("ObservationT", default=Any)
@@ -44,6 +47,8 @@ class Snapshot:
     """What may be kept, and restored in any session of the same environment on servers with the same key."""
     episode_id: str | None
     step_count: int
+    result: StepResult[Any] | None = field(default=None, repr=False, compare=False)
+    """What its session's `RemoteSession.result` was, which `RemoteSession.restore` gives back."""
 
     @property
     def kept(self) -> str | bytes | None:
@@ -71,7 +76,10 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         self._seat = seat
         self._forms = forms
         self.result: StepResult[ObservationT] | None = None
-        """What the last ``reset``, ``step`` or ``call_tool`` came to."""
+        """What the last ``reset``, ``step`` or ``call_tool`` came to: of a new fork its parent's, after `restore` the snapshot's;
+        ``None`` where that is not known."""
+        self.episode_id: str | None = None
+        """The episode that is played, or has ended; ``None`` where none was begun yet."""
 
     @property
     def id(self) -> str:
@@ -87,10 +95,6 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
     def lost(self) -> str | None:
         """Why the session is of no more use; ``None`` while it lives."""
         return self._seat.lost
-
-    def check(self) -> None:
-        """Raise `SessionLost` where the session is lost."""
-        self._seat.check()
 
     async def reset(self, *, timeout_s: Timeout = DEFAULT, **options: Any) -> StepResult[ObservationT]:
         """Begin an episode. ``options`` are what the environment's ``reset`` takes, such as ``seed`` and ``episode_id``."""
@@ -116,7 +120,9 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         if late is None or late.message["op"] not in ("reset", "step", "call_tool"):
             raise ValidationFailed("No call of this session is late", hint="Ask right after DeadlineExceeded, once.")
         self._seat.late = None
-        return self._taken(_object(await self._channel.repeat(late), late.message["op"]))
+        op = late.message["op"]
+        answer = _object(await self._channel.repeat(late), op)
+        return self._taken_of_tool(answer) if op == "call_tool" else self._taken(answer)
 
     async def state(self, *, timeout_s: Timeout = DEFAULT) -> StateT:
         """Where the episode stands; while a step runs, where it stood before."""
@@ -137,7 +143,10 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
     async def call_tool(
         self, name: str, arguments: Mapping[str, Any] | None = None, /, *, timeout_s: Timeout = DEFAULT
     ) -> Any:
-        """Call a tool, which is a step, and return its value; `result` then has the step's reward.
+        """Call a tool, which is a step, and return its value; `result` then has the step's observation and reward.
+
+        An observation that does not fit the session's types is a dict there: what a tool's step is seen as need not be what
+        other steps are.
 
         Raises:
             ToolNotFound: There is no such tool.
@@ -147,7 +156,7 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         data = {"name": name, "arguments": dict(arguments or {})}
         answer = await self._effect("call_tool", data, timeout_s)
         if "observation" in answer:
-            self._taken(answer)
+            self._taken_of_tool(answer)
         return tool_value(answer)
 
     async def snapshot(self, *, export: bool = False, timeout_s: Timeout = DEFAULT) -> Snapshot:
@@ -158,10 +167,12 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
             image = self._channel.encoding.unpack(told) if export else None
         except ValueError as error:
             raise ServerError(f"The answer to snapshot has no bytes: {error}", code="INTERNAL_ERROR") from None
-        return Snapshot(None if export else str(told), image, *_episode(answer))
+        return Snapshot(None if export else str(told), image, *_episode(answer), self.result)
 
     async def restore(self, snapshot: Snapshot | str | bytes, *, timeout_s: Timeout = DEFAULT) -> None:
         """Make the world the one of a snapshot: an id of this same session, or exported bytes of any.
+
+        `result` is what it was when the `Snapshot` was made; ``None`` where only its id or its bytes are given.
 
         Raises:
             ServerError: ``SNAPSHOT_REFUSED`` for one of another environment, version or server, or one that was changed.
@@ -170,12 +181,14 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         if not isinstance(kept, str | bytes):
             raise ValidationFailed(f"A snapshot is an id or bytes, not {type(kept).__name__}", field="snapshot")
         sent = self._channel.encoding.pack(kept) if isinstance(kept, bytes) else kept
-        await self._effect("restore", {"snapshot": sent}, timeout_s)
+        answer = await self._effect("restore", {"snapshot": sent}, timeout_s)
+        self.result = snapshot.result if isinstance(snapshot, Snapshot) else None
+        self.episode_id, _ = _episode(answer)
 
     async def fork(
         self, count: int = 1, *, reseed: Iterable[SupportsIndex] | None = None, timeout_s: Timeout = DEFAULT
     ) -> list[RemoteSession[ActionT, ObservationT, StateT]]:
-        """Sessions with copies of this one's world, chance included. This one goes on as it was.
+        """Sessions with copies of this one's world, chance and `result` included. This one goes on as it was.
 
         Args:
             count: How many.
@@ -189,11 +202,15 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
             "fork", data, timeout_s=self._limit(timeout_s), seats=(self._seat,), session=self.id, repeat="same"
         )
         answer = _object(await self._channel.wait(pending), "fork")
+        result, episode_id = self.result, self.episode_id  # before others go on
         seats = [self._channel.seat(name, owned=True) for name in session_names(answer)]
         if pending.sent > 1:  # They were made for a connection that may be gone.
             for seat in seats:
                 await self._channel.about("attach", seat)
-        return [RemoteSession(self._connection, seat, self._forms) for seat in seats]
+        children = [RemoteSession(self._connection, seat, self._forms) for seat in seats]
+        for child in children:
+            child.result, child.episode_id = result, episode_id
+        return children
 
     def events(self, *names: str) -> EventStream:
         """What happens in this session, by the events' names: ``async for event in session.events("environment")``."""
@@ -227,7 +244,18 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         return self._timeout_s if isinstance(timeout_s, _Default) else timeout_s
 
     def _taken(self, answer: dict[str, Any]) -> StepResult[ObservationT]:
+        episode_id = answer.get("episode_id")
+        if isinstance(episode_id, str):
+            self.episode_id = episode_id
         self.result = result = self._forms.step_result(answer)
+        return result
+
+    def _taken_of_tool(self, answer: dict[str, Any]) -> StepResult[ObservationT]:
+        try:
+            return self._taken(answer)
+        except Exception:  # a hook of the client's class may raise anything; the tool has done its work all the same
+            log.debug("session %s: the observation of a tool's step is not what its client reads", self.id, exc_info=True)
+        self.result = result = with_ending(frames.result_of(answer, None), answer)
         return result
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, SupportsIndex
 
 from openenv.client.v2.batch import Outcome, Reset, failed
 from openenv.client.v2.connection import Connection
+from openenv.client.v2.forms import Forms
 from openenv.client.v2.session import DEFAULT, ActionT, ObservationT, RemoteSession, StateT, Timeout
 from openenv.errors import ConfigurationError, OpenEnvError, ValidationFailed
 from openenv.types import StepResult
@@ -52,6 +53,8 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
     and then `BatchFailed` is raised, which has them; with ``"return"`` an error stands in the place of the result.
     An environment whose session is lost answers with `SessionLost` until `restart` has given it a new one.
 
+    `VectorEnvClient.of` steps sessions that there are already, such as forks.
+
     Args:
         base_url: The server, in any form that `Connection` takes.
         num_envs: How many environments.
@@ -64,6 +67,12 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
     Raises:
         ConfigurationError: An argument makes no sense; the error names it.
     """
+
+    connection: Connection
+    """What carries the sessions."""
+    _forms: Forms
+    _borrowed = False
+    """Whether sessions and connection are somebody else's."""
 
     def __init__(
         self,
@@ -78,6 +87,54 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
     ) -> None:
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise ConfigurationError(f"num_envs is a whole number from 1, not {num_envs!r}", field="num_envs")
+        self._set_up(num_envs, autoreset, errors, reset_options)
+        self._forms = Forms.of(client)
+        self.connection = Connection(base_url, **connection)
+
+    @classmethod
+    def of(
+        cls,
+        sessions: Iterable[RemoteSession[ActionT, ObservationT, StateT]],
+        *,
+        autoreset: Autoreset = "next_step",
+        errors: Literal["raise", "return"] = "raise",
+        reset_options: Mapping[str, Any] | None = None,
+    ) -> VectorEnvClient[ActionT, ObservationT, StateT]:
+        """A vector of sessions that there are already, forks for example, whose episodes go on where they are.
+
+        Sessions and connection stay somebody else's: `close` leaves them as they are. `SyncVectorEnvClient.of` takes
+        blocking sessions.
+
+        Args:
+            sessions: Of one `Connection`, each once.
+            autoreset: As for the class.
+            errors: As for the class.
+            reset_options: As for the class.
+
+        Raises:
+            ConfigurationError: There are none, they are no sessions, or not all of one connection.
+        """
+        held = list(sessions)
+        for place, one in enumerate(held):
+            if not isinstance(one, RemoteSession):
+                raise ConfigurationError(
+                    f"Entry {place} is no RemoteSession but a {type(one).__name__}",
+                    field="sessions",
+                    hint="SyncVectorEnvClient.of takes the sessions of a blocking connection.",
+                )
+        if len({id(one.connection) for one in held}) != 1:
+            raise ConfigurationError(
+                "A vector needs at least one session" if not held else "The sessions are of different connections",
+                field="sessions",
+                hint="Give sessions that one Connection opened, attached or forked.",
+            )
+        vector = cls.__new__(cls)
+        vector._set_up(len(held), autoreset, errors, reset_options)
+        vector.connection, vector._forms, vector._sessions = held[0].connection, held[0]._forms, held
+        vector._borrowed = True
+        return vector
+
+    def _set_up(self, num_envs: int, autoreset: Autoreset, errors: str, reset_options: Mapping[str, Any] | None) -> None:
         if autoreset not in _AUTORESETS:
             raise ConfigurationError(f"autoreset is one of {', '.join(_AUTORESETS)}, not {autoreset!r}", field="autoreset")
         if errors not in _ERRORS:
@@ -85,11 +142,9 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
         self.num_envs = num_envs
         self.autoreset = autoreset
         self.errors = errors
-        self.connection = Connection(base_url, **connection)
-        self._client = client
         self._options = dict(reset_options or {})
         self._sessions: list[RemoteSession[ActionT, ObservationT, StateT]] = []
-        self._ended = [False] * num_envs
+        self._restarted: set[str] = set()
         self._facade: SyncVectorEnvClient[ActionT, ObservationT, StateT] | None = None
 
     @property
@@ -100,7 +155,7 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
     @property
     def ended(self) -> list[bool]:
         """Whose episodes have ended: the next step resets them; with ``"disabled"`` `reset` has to."""
-        return list(self._ended)
+        return [self._is_due(one) for one in self._sessions] or [False] * self.num_envs
 
     @property
     def lost(self) -> dict[int, str]:
@@ -110,7 +165,7 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
     async def connect(self) -> Self:
         """Connect and open the sessions, if that has not been done. Raises as `Connection.connect` and `Connection.open` do."""
         if not self._sessions:
-            self._sessions = await self._opened(self.num_envs)
+            self._sessions = await self._opened([self._forms] * self.num_envs)
         return self
 
     async def reset(
@@ -136,8 +191,6 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
         shared = {**self._options, **(options or {})}
         resets = [Reset(**shared) if one is None else Reset(**{**shared, "seed": one}) for one in seeds]
         outcomes = await self._batch([(self._at(place), reset) for place, reset in zip(places, resets, strict=True)], timeout_s)
-        for place, outcome in zip(places, outcomes, strict=True):
-            self._note(place, outcome)
         return self._told(outcomes)
 
     async def step(self, actions: Sequence[ActionT], *, timeout_s: Timeout = DEFAULT) -> list[StepResult[ObservationT]]:
@@ -151,14 +204,12 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
             raise ValidationFailed(f"{len(actions)} actions for {self.num_envs} environments", field="actions")
         await self.connect()
         # In "same_step" only what a failed reset, or `restart`, has left.
-        due = [False] * self.num_envs if self.autoreset == "disabled" else self._ended
+        due = [False] * self.num_envs if self.autoreset == "disabled" else self.ended
         entries = [
             (session, Reset(**self._options) if reset else action)
             for session, action, reset in zip(self._sessions, actions, due, strict=True)
         ]
         outcomes = await self._batch(entries, timeout_s)
-        for place, outcome in enumerate(outcomes):
-            self._note(place, outcome)
         if self.autoreset == "same_step":
             await self._reset_ended(outcomes, timeout_s)
         return self._told(outcomes)
@@ -171,16 +222,20 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
         places = list(indices) or list(self.lost)
         if not places:
             return
-        for place in places:
-            await self._at(place).close()
-        for place, session in zip(places, await self._opened(len(places)), strict=True):
+        old = [self._at(place) for place in places]
+        for session in old:
+            await session.close()
+        for place, session in zip(places, await self._opened([one._forms for one in old]), strict=True):
+            self._restarted.discard(self._sessions[place].id)
+            self._restarted.add(session.id)
             self._sessions[place] = session
-            self._ended[place] = True
 
     async def close(self) -> None:
-        """Close the sessions and the connection. More than one call does no harm."""
+        """Close the sessions and the connection, unless they are somebody else's. More than one call does no harm."""
+        if self._borrowed:
+            return
         self._sessions = []
-        self._ended = [False] * self.num_envs
+        self._restarted.clear()
         await self.connection.close()
 
     def sync(self) -> SyncVectorEnvClient[ActionT, ObservationT, StateT]:
@@ -216,12 +271,18 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
 
     def _abandon(self) -> bool:
         """Drop the connection from whatever thread this is; whether there was one."""
-        return self.connection._abandon()
+        return not self._borrowed and self.connection._abandon()
 
-    async def _opened(self, count: int) -> list[RemoteSession[ActionT, ObservationT, StateT]]:
-        if self._client is None:
-            return await self.connection.open(count)
-        return await self.connection.open(count, client=self._client)
+    async def _opened(self, forms: Sequence[Forms]) -> list[RemoteSession[ActionT, ObservationT, StateT]]:
+        """A new session for each of these forms."""
+        seats = await self.connection._seats(len(forms))
+        return [RemoteSession(self.connection, seat, one) for seat, one in zip(seats, forms, strict=True)]
+
+    def _is_due(self, session: RemoteSession[ActionT, ObservationT, StateT]) -> bool:
+        last = session.result
+        if last is None:
+            return session.episode_id is None and session.id in self._restarted
+        return isinstance(last, StepResult) and last.done
 
     def _at(self, place: int) -> RemoteSession[ActionT, ObservationT, StateT]:
         if isinstance(place, bool) or not 0 <= place < len(self._sessions):
@@ -233,7 +294,7 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
 
     async def _reset_ended(self, outcomes: list[Outcome], timeout_s: Timeout) -> None:
         """Begin the next episodes of those that have ended, and put what comes of it in their places."""
-        places = [place for place, ended in enumerate(self._ended) if ended]
+        places = [place for place, ended in enumerate(self.ended) if ended]
         if not places:
             return
         resets = await self._batch([(self._sessions[place], Reset(**self._options)) for place in places], timeout_s)
@@ -242,12 +303,7 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
             if isinstance(begun, OpenEnvError):
                 outcomes[place] = begun
             elif isinstance(last, StepResult):
-                self._ended[place] = False
                 outcomes[place] = _ended_result(last, begun)
-
-    def _note(self, place: int, outcome: Outcome) -> None:
-        if isinstance(outcome, StepResult):
-            self._ended[place] = outcome.done
 
     def _told(self, outcomes: Sequence[Outcome]) -> list[StepResult[ObservationT]]:
         if self.errors == "raise" and any(isinstance(one, OpenEnvError) for one in outcomes):
