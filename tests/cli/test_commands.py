@@ -31,6 +31,14 @@ def test_envs_lists_what_is_installed() -> None:
     assert "tools (32)" in openenv("envs", "calendar").stdout
 
 
+def test_envs_tells_what_can_be_called() -> None:
+    shown = openenv("envs", "snake").stdout.splitlines()
+    directions = "'up' | 'down' | 'left' | 'right' | 0 | 1 | 2 | 3"
+    assert f"step: SnakeAction(direction: {directions}, picture?: integer 1…64 | null)" in shown
+    assert [line for line in shown if line.startswith("reset(seed?: integer 0…, width?: integer 4…32, ")]
+    assert "  acl_get(calendarId: string, ruleId: string)" in openenv("envs", "calendar").stdout.splitlines()
+
+
 def test_tokens_are_pairs_one_a_line() -> None:
     shown = openenv("envs", "calendar", "--tokens")
     assert shown.returncode == 0
@@ -47,13 +55,26 @@ def test_a_step_from_the_shell(echo: Server) -> None:
 
 def test_tools_from_the_shell(serve: Servers) -> None:
     server = serve("tests.support.toys:notes_app", cwd=ROOT)
-    assert {tool["name"] for tool in json.loads(openenv("call", server.url).stdout)} >= {"notes_list", "notes_add"}
+    shown = json.loads(openenv("call", server.url).stdout)
+    assert {"call": "notes_add(text: string)", "description": "Add a note."} in shown["tools"]
+    assert shown["step"] == []
+    near = openenv("call", server.url, "notes_ad", "{}", "-H", "x-user: anna")
+    assert (near.returncode, "Did you mean notes_add" in near.stderr) == (1, True)
     added = openenv("call", server.url, "notes_add", '{"text": "x"}', "-H", "x-user: anna")
     assert json.loads(added.stdout) == {"id": 2}
     refused = openenv("call", server.url, "notes_add", "{}", "-H", "x-user: anna")
     assert refused.returncode == 1
     assert "text" in refused.stderr
     assert "INVALID_ARGUMENTS" in refused.stderr
+
+
+def test_what_a_server_without_tools_takes(echo: Server) -> None:
+    assert json.loads(openenv("call", echo.url).stdout) == {"step": ["EchoAction(message: string)"], "tools": []}
+    for arguments in (["--step", '{"mesage": "x"}'], ["say", "{}"]):
+        refused = openenv("call", echo.url, *arguments)
+        assert refused.returncode == 1
+        assert "A step takes EchoAction(message: string)." in refused.stderr
+        assert ("'mesage' is no field; did you mean 'message'?" in refused.stderr) == (arguments[0] == "--step")
 
 
 def test_serving_by_folder(serve: Servers) -> None:
@@ -75,6 +96,7 @@ def test_serving_by_folder(serve: Servers) -> None:
         (["call", "http://127.0.0.1:1"], 3, "CONNECTION_FAILED"),
         (["call", "http://127.0.0.1:1", "x", "{"], 2, "is not JSON"),
         (["call", "http://127.0.0.1:1", "-H", "nocolon"], 2, "name: value"),
+        (["call", "http://127.0.0.1:1", "x", "--step", "{}"], 2, "two things to do"),
         (["envs", "--tokens"], 2, "--tokens needs an environment"),
         (["nothing"], 2, "nothing"),
     ],

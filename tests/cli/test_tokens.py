@@ -144,6 +144,22 @@ def test_mistakes_are_explained(arguments: list[str], words: str) -> None:
     assert SECRET not in shown.stderr
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_first_line_says_what_is_on(serve: Servers, tmp_path: Path, workers: str) -> None:
+    (tmp_path / "tokens.json").write_text(json.dumps({"token-of-anna-0001": {"id": "anna", "scopes": ["act"]}}))
+    options = ["--tokens", str(tmp_path / "tokens.json"), "--rate", "100", "--burst", "200", "--workers", workers]
+    several = f"{workers} workers, " if workers != "1" else ""
+    server = serve("tests.cli.budgeted:app", *options, cwd=ROOT)
+    chain = "a JSON log, /metrics, bearer tokens, a rate limit of 100/s (burst 200), Budget"
+    assert f"serving echo on {server.url}, with {several}{chain}\n" in server.log()
+
+
+def test_the_first_line_says_who_may_come(serve: Servers) -> None:
+    server = serve("echo")
+    who = "all scopes for everyone (no middleware admits callers)"
+    assert f"serving echo on {server.url}, with a JSON log, /metrics, {who}\n" in server.log()
+
+
 def test_help_has_examples() -> None:
     for command in ("new", "mint"):
         assert f"openenv tokens {command}" in openenv("tokens", command, "--help").stdout

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
 from openenv.cli.installed import environments, load_app
+from openenv.cli.signatures import action_signatures, signature
 from openenv.errors import ConfigurationError
 
 
@@ -37,11 +39,16 @@ def envs(
         return
     metadata = kind.get_metadata()
     typer.echo(f"{core.specification.name}: {metadata.description}")
-    typer.echo(f"actions: {getattr(core.specification.action_type, '__name__', 'tool calls')}")
-    typer.echo(f"observations: {core.specification.observation_type.__name__}")
-    tools = core.specification.fixed_tools
+    known = core.specification
+    for action in action_signatures(TypeAdapter(known.shown_action_type or known.action_type).json_schema()):
+        typer.echo(f"step: {action}")
+    typer.echo(f"{signature('reset', known.reset_arguments.schema)}")
+    typer.echo(f"observations: {known.observation_type.__name__}")
+    tools = known.fixed_tools
     if tools:
-        typer.echo(f"tools ({len(tools)}): {', '.join(tool.name for tool in tools)}")
+        typer.echo(f"tools ({len(tools)}):")
+        for tool in tools:
+            typer.echo(f"  {signature(tool.name, tool.input_schema)}")
 
 
 def _list() -> None:

@@ -48,6 +48,9 @@ class BearerAuth:
         self._audience = audience
         self._signed = SignedTokens(secret if secret is not None else secrets.token_bytes(SHORTEST_SECRET), audience)
 
+    def __str__(self) -> str:
+        return "bearer tokens"
+
     def share(self, secret: bytes) -> None:
         """Sign with this secret where none was given: what one worker of a server mints is valid on the others."""
         if self._made_up:

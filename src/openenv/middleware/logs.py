@@ -10,11 +10,14 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 from openenv.errors import OpenEnvError
-from openenv.operation import Connection, Operation, Principal, Result
+from openenv.operation import ANONYMOUS, Connection, Operation, Principal, Result
 from openenv.types import Reward
+
+if TYPE_CHECKING:
+    from openenv.runtime.executors.process import WorkerProcess
 
 __all__ = ["JsonLog"]
 
@@ -62,6 +65,8 @@ class _Account:
 class JsonLog:
     """Writes ``session.open``, ``episode`` and ``session.close`` lines, and one for whatever was refused.
 
+    And one for every worker process of an environment that ended unasked (``worker.lost``).
+
     Every line has the ids of its trace, span, session, episode and request, null where there is none. Of refusals of one kind
     by one caller, ten are written each second; the next line says how many were left out.
 
@@ -80,9 +85,21 @@ class JsonLog:
         self._accounts: dict[str, _Account] = {}
         self._damper = _Damper()
 
+    def __str__(self) -> str:
+        return "a JSON log"
+
     def write_operations(self) -> None:
         """From now on write a line for every operation, as the level ``debug`` does."""
         self._quiet = False
+
+    def worker_lost(self, worker: WorkerProcess, error: OpenEnvError) -> None:
+        """Write a line for a worker process that has ended unasked: one for each session that goes with it, if any does."""
+        known = {"pid": worker.pid, "phase": worker.state, "code": error.code, "message": error.message[:_LONGEST]}
+        for session in (worker.holder.sessions if worker.holder is not None else None) or (None,):
+            account = self._accounts.get(session or "")
+            ids = account.ids if account is not None else _Ids(ANONYMOUS, "runtime", None, None)
+            episode = account.episode if account is not None else None
+            self._write("worker.lost", ids, session, episode, known | error.details, level="error")
 
     def refused(self, connection: Connection, error: OpenEnvError) -> None:
         """Write a line for a caller who was not let in."""

@@ -121,6 +121,9 @@ class Metrics(Collector):
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
+    def __str__(self) -> str:
+        return "/metrics"
+
     def after(self, operation: Operation, result: Result) -> None:
         """Count one operation."""
         if operation.op in _STEPS:

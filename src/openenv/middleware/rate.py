@@ -103,6 +103,10 @@ class RateLimit:
         self._costs = {"close": 0.0} | dict(costs or {})
         self._refusals = Buckets(*refusals, clock=clock)
 
+    def __str__(self) -> str:
+        rate, burst = self._rates[0]
+        return f"a rate limit of {rate:g}/s (burst {burst:g})"
+
     def share(self, operations: SharedBuckets, refusals: SharedBuckets) -> None:
         """Take from buckets that the workers of a server have together."""
         self._take = Buckets(*self._rates[0], shared=operations).take

@@ -169,11 +169,15 @@ def announce(name: str, host: str, port: int, remark: str) -> None:
         sys.stderr.flush()
 
 
-def remark_on(core: ServerCore) -> str:
-    """What whoever starts the server should know: whether it admits everybody."""
-    admits = [getattr(type(one), "admit", Hooks.admit) for one in core.pipeline.middleware]
-    open_to_all = all(admit is Hooks.admit for admit in admits)
-    return ", with all scopes for everyone (no middleware admits callers)" if open_to_all else ""
+def remark_on(core: ServerCore, workers: int = 1) -> str:
+    """What whoever starts the server should know: what is on, and whether it admits everybody."""
+    chain = core.pipeline.middleware
+    said = [f"{workers} workers"] if workers > 1 else []
+    plain: Any = object.__str__
+    said += [type(one).__name__ if type(one).__str__ is plain else str(one) for one in chain]
+    if all(getattr(type(one), "admit", Hooks.admit) is Hooks.admit for one in chain):
+        said.append("all scopes for everyone (no middleware admits callers)")
+    return f", with {', '.join(said)}" if said else ""
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:

@@ -89,7 +89,7 @@ class WorkerServer(DrainingServer):
         await self._linked.wait()
         await self._siblings.inherit()
         await super().startup(sockets)
-        self._control.tell({"ready": self._core.specification.name, "remark": remark_on(self._core)})
+        self._control.tell({"ready": self._core.specification.name, "remark": remark_on(self._core, self._berth.workers)})
 
     def _told(self, message: Message) -> None:
         told = message.told
