@@ -166,7 +166,7 @@ class WorkerMemory(LaneLost):
 
 
 class WorkerTimeout(LaneLost):
-    """An operation ran past the hang limit or its own deadline (``limit_s`` in ``details``): the worker process was ended."""
+    """An operation ran past a limit (``limit`` in ``details`` says which, ``limit_s`` how much): the worker process was ended."""
 
     code = "WORKER_TIMEOUT"
 

@@ -93,6 +93,44 @@ def test_a_refusal_on_a_socket_and_over_http(serve: Servers) -> None:
         assert answer.json()["error"]["max_workers"] == 3
 
 
+def lost_lines(server: Server) -> list[dict[str, Any]]:
+    read = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+    return [line for line in read if line["event"] == "worker.lost"]
+
+
+def test_every_lost_worker_is_a_line_of_the_json_log(serve: Servers) -> None:
+    server = serve(BEAST)
+    for what in ("segfault", "leak", "spin"):
+        with opened(server) as socket:
+            assert step(socket, what, count=1_000_000)["type"] == "error"
+    with opened(server) as socket:
+        idle = int(step(socket, "pid")["data"]["observation"]["text"])
+        os.kill(idle, signal.SIGKILL)
+        with pytest.raises(Exception, match="1000"):
+            socket.recv(timeout=30)
+    while not (spare := workers_of(server)) or not is_there(spare[0]):
+        time.sleep(0.01)
+    for pid in spare:
+        os.kill(pid, signal.SIGKILL)
+    while not any(line["session"] is None for line in lost_lines(server)):
+        time.sleep(0.01)
+    lines = lost_lines(server)
+    sessions = [json.loads(line) for line in server.log().splitlines() if line.startswith('{"') and "session.open" in line]
+    assert [line["session"] for line in lines[:4]] == [line["session"] for line in sessions]
+    assert {(line["env"], line["level"], line["transport"]) for line in lines[:4]} == {("beast", "error", "websocket")}
+    told = [{name: line[name] for name in ("code", "phase", "signal", "limit", "limit_s", "limit_mb") if name in line} for line in lines]
+    assert told[:4] == [
+        {"code": "WORKER_CRASHED", "phase": "held", "signal": "SIGSEGV"},
+        {"code": "WORKER_MEMORY", "phase": "held", "limit": "process_memory_mb", "limit_mb": 256},
+        {"code": "WORKER_TIMEOUT", "phase": "held", "limit": "hang_limit_s", "limit_s": 1.0},
+        {"code": "WORKER_CRASHED", "phase": "held", "signal": "SIGKILL"},
+    ]
+    assert lines[3]["pid"] == idle
+    assert {line["code"] for line in lines[4:]} == {"WORKER_CRASHED"}
+    assert {line["pid"] for line in lines[4:]} <= set(spare)
+    assert "worker process" not in "\n".join(line for line in server.log().splitlines() if not line.startswith("{"))
+
+
 def test_workers_do_not_outlive_a_server_that_is_killed(serve: Servers) -> None:
     server = serve(BEAST)
     with opened(server) as spinning, opened(server) as stopped:

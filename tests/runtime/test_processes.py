@@ -134,7 +134,9 @@ async def test_a_leak_ends_at_the_limit(started: Started, piece: int) -> None:
     local = started(memory_mb=160)
     error = await lost(local, await local.open(), Do(what="leak", count=piece))
     assert error.code == "WORKER_MEMORY"
-    assert error.details == {"limit_mb": 160}
+    assert error.details == {"limit": "process_memory_mb", "limit_mb": 160}
+    assert "process_memory_mb" in error.message
+    assert "memory_mb" in (error.hint or "")
 
 
 async def test_what_cannot_be_had_at_all_ends_no_world(started: Started) -> None:
@@ -163,7 +165,9 @@ async def test_what_hangs_is_ended(started: Started, what: str) -> None:
     await local.ok("reset", session=session)
     error = await lost(local, session, Do(what=what))
     assert error.code == "WORKER_TIMEOUT"
-    assert error.details == {"limit_s": 1.0}
+    assert error.details == {"limit": "hang_limit_s", "limit_s": 1.0}
+    assert "environment's step did not return within 1 s, the server's hang_limit_s" in error.message
+    assert "create_app(…, hang_limit_s=" in (error.hint or "")
 
 
 async def test_a_deadline_ends_the_work(started: Started) -> None:
@@ -173,7 +177,9 @@ async def test_a_deadline_ends_the_work(started: Started) -> None:
     error = (await local.pipeline.run(operation)).error
     assert error is not None
     assert error.code == "WORKER_TIMEOUT"
-    assert error.details == {"limit_s": 0.3}
+    assert error.details == {"limit": "deadline", "limit_s": 0.3}
+    assert "the call's own deadline of 0.3 s, and 0.5 s after it" in error.message
+    assert "later deadline" in (error.hint or "")
 
 
 async def test_a_world_dies_between_two_steps(started: Started) -> None:
@@ -273,6 +279,8 @@ async def test_none_free_is_a_refusal(started: Started) -> None:
     assert error is not None
     assert error.code == "CAPACITY_REACHED"
     assert error.details == {"active_workers": 2, "max_workers": 2}
+    assert error.message == "No worker process is free: each serves one session at a time, and 2 of the server's 2 do"
+    assert "create_app(…, processes=4)" in (error.hint or "")
     assert error.retry_after_s > 0  # type: ignore[attr-defined]
     assert local.manager.active == 2
     ending = asyncio.create_task(local.run("close", session=sessions[0]))
@@ -285,6 +293,8 @@ async def test_many_come_at_once(started: Started) -> None:
     local = started(limit=3)
     found = await asyncio.gather(*(local.run("create") for _ in range(8)))
     assert [one.error is None for one in found] == [True] * 3 + [False] * 5
+    told = {one.error.message for one in found if one.error is not None}
+    assert all("0 of the server's 3 do, and the other 3 are for callers who came before" in one for one in told)
     pids = {await pid_of(local, one.session) for one in found if one.session is not None}
     assert len(pids) == 3
 
@@ -340,6 +350,7 @@ async def test_a_factory_that_takes_its_process_along(started: Started, factory:
         error = (await local.run("create")).error
         assert error is not None
         assert error.code == code
+        assert code == "WORKER_CRASHED" or "environment's factory did not return within 1 s" in error.message
     assert local.manager.active == 0
 
 
@@ -363,6 +374,8 @@ async def test_who_goes_away_leaves_no_process_spinning(started: Started, monkey
     error = (await running).error
     assert error is not None
     assert error.code == "WORKER_TIMEOUT"
+    assert error.details == {"limit": "closed", "limit_s": 0.2}
+    assert "within 0.2 s after its session was closed" in error.message
     await until(lambda: not alive(pid))
     assert await pid_of(local, await local.open()) != pid
 

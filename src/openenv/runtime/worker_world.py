@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from openenv.encoded import EncodedState
 from openenv.errors import LaneLost, OpenEnvError
 from openenv.operation import Operation, Principal, RequestContext, Result
+from openenv.runtime.executors.losses import Limit
 from openenv.runtime.executors.orders import OrderWriter
 from openenv.runtime.play import Play
 from openenv.runtime.world import Finish, World
@@ -89,7 +90,7 @@ class WorkerWorld(World):
         busy = self.busy and self.closed is None
         super().close(reason, finish)
         if busy and self._worker is not None:
-            self._worker.hurry(CLOSING_S)
+            self._worker.hurry(Limit("closed", CLOSING_S))
 
     def give_up(self) -> None:
         """End the process, whatever it is doing."""
@@ -123,7 +124,7 @@ class WorkerWorld(World):
                 return
             self._worker = worker
             self._built = built
-            worker.open(self, self._orders.opening(), self._workers.hang_limit_s, made)
+            worker.open(self, self._orders.opening(), self._workers.hang_limit, made)
 
         def made(answer: Answer) -> None:
             self._built = None
@@ -141,9 +142,9 @@ class WorkerWorld(World):
         except OpenEnvError as error:
             self._finished(Result(error=error), finish)
             return
-        limit, grace = self._workers.hang_limit_s, 0.0
-        if operation.deadline is not None and (limit is None or operation.deadline < limit):
-            limit, grace = operation.deadline, GRACE_S
+        limit = self._workers.hang_limit
+        if operation.deadline is not None and operation.deadline < limit.seconds:
+            limit = Limit("deadline", operation.deadline, GRACE_S)
 
         def done(answer: Answer) -> None:
             if not _fits(operation.op, answer.result):
@@ -154,7 +155,7 @@ class WorkerWorld(World):
             self._finished(answer.result, finish)
 
         self._running = finish
-        worker.perform(operation, order, limit, done, grace_s=grace)
+        worker.perform(operation, order, limit, done)
 
     def _note(self, answer: Answer) -> None:
         far = self._far
@@ -169,13 +170,13 @@ class WorkerWorld(World):
         if worker is None:
             finish()
         else:
-            worker.close(self._workers.hang_limit_s, finish)
+            worker.close(self._workers.hang_limit, finish)
 
     def _release(self) -> None:
         """The factory made nothing: the worker is as good as new."""
         worker, self._worker = self._worker, None
         if worker is not None:
-            worker.close(self._workers.hang_limit_s, lambda: None)
+            worker.close(self._workers.hang_limit, lambda: None)
 
 
 def _fits(op: str, result: Result) -> bool:

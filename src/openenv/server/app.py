@@ -120,9 +120,10 @@ def serve_with(
     """What serves a manager's sessions, behind the built-in middleware and then the given one."""
     specification = manager.specification
     counted = Metrics(specification.name, lambda: manager.active) if metrics else None
-    chain: list[Any] = [JsonLog(specification.name)] if log else []
-    chain += [counted] if counted else []
-    pipeline = Pipeline(manager, [*chain, *middleware])
+    lines = JsonLog(specification.name) if log else None
+    if lines is not None and manager.workers is not None:
+        manager.workers.on_lost = lines.worker_lost
+    pipeline = Pipeline(manager, [*(one for one in (lines, counted) if one is not None), *middleware])
     core = ServerCore(specification, manager, pipeline, SocketCodec(specification.action_type), simulation=simulation)
     core.guard = Guard.of(_listed("OPENENV_ALLOWED_HOSTS"), _listed("OPENENV_ALLOWED_ORIGINS"))
     if key := os.environ.get("OPENENV_SNAPSHOT_KEY"):

@@ -13,10 +13,10 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from openenv.errors import QueryRefused, QueryTooExpensive
+from openenv.resident import resident_bytes
 from openenv.verifiers.image import text_of
 
 
@@ -141,7 +141,7 @@ class Watch:
             self._stop(f"The query took more than {budget.max_cpu_s:g} s of processor time", _NARROW)
         elif now - self._looked > _CPU_S_BETWEEN_MEMORY_LOOKS:
             self._looked = now
-            used = _resident_bytes()
+            used = resident_bytes()
             if self._memory is None or used < self._memory:
                 self._memory = used
             elif used - self._memory > budget.max_memory_bytes:
@@ -178,14 +178,6 @@ class Watch:
 
 
 _NARROW = "Narrow it with WHERE, join on keys, aggregate (COUNT, MAX), and give recursion an end."
-
-
-def _resident_bytes() -> int:
-    """The process's memory in use, or 0 where the system does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_bytes().split()[1]) * 4096
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 _GUARDED: Final = (("like", 2), ("like", 3), ("glob", 2), ("instr", 2), ("replace", 3), ("trim", 2), ("ltrim", 2), ("rtrim", 2))

@@ -3,53 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import os
-import re
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final, Literal, Protocol, cast
 
 from openenv.encoded import value_of
-from openenv.errors import FactoryFailed, LaneLost, OpenEnvError, WorkerCrashed, WorkerMemory, WorkerTimeout
+from openenv.errors import FactoryFailed, LaneLost, OpenEnvError
 from openenv.operation import Control, Operation
+from openenv.resident import resident_bytes
 from openenv.runtime.executors import frames
 from openenv.runtime.executors.answers import Answer, AnswerReader, read_notice
+from openenv.runtime.executors.losses import Limit, crashed, hung, none_loaded, out_of_memory, senseless
+from openenv.runtime.executors.spawning import has_ended, spawn
 
-__all__ = ["Holder", "WorkerProcess", "keep_from_workers"]
+__all__ = ["Holder", "OnLost", "WorkerProcess"]
 
 log = logging.getLogger("openenv.runtime")
 
-_BOOT: Final = (
-    "import os, sys; os.closerange(3, 1 << 20); import json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from openenv.runtime.executors.worker import main; main()"
-)
-_SECRET: Final = re.compile(r"OPENENV_\w*(SECRET|KEY|TOKEN)")
-_hidden: set[str] = set()
 _SAID_BYTES: Final = 262_144
 """Bytes of notices and events that are read between two looks; a worker that says more is read again at the next one."""
 _AFTER_EXIT_S: Final = 0.05
 """For how long what an ended process has written is still read, where a child of it holds the socket open."""
 _MIB: Final = 1024 * 1024
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 Done = Callable[[Answer], None]
-
-
-def keep_from_workers(variable: str) -> None:
-    """Leave a variable with a secret of the server's out of what worker processes inherit."""
-    _hidden.add(variable)
+OnLost = Callable[["WorkerProcess", LaneLost], None]
+"""Told of every process that ends before it was asked to, while its world still has its sessions."""
 
 
 class Holder(Protocol):
     """Whose world is in a worker."""
+
+    @property
+    def sessions(self) -> Set[str]:
+        """Those of the world."""
+        ...
 
     def worker_lost(self, error: LaneLost) -> None:
         """The worker is gone, and the world with it."""
@@ -62,20 +56,36 @@ class Holder(Protocol):
 
 
 class WorkerProcess(asyncio.Protocol):
-    """One process. ``on_change`` is told when it has become free, or is gone."""
+    """One process.
 
-    def __init__(self, plan: bytes, *, memory_mb: int, start_limit_s: float, on_change: Callable[[WorkerProcess], None]) -> None:
+    Args:
+        plan: What it is to serve.
+        memory_mb: What it may hold.
+        start_limit_s: How long it may take to load the environment.
+        on_change: Told when it has become free, or is gone.
+        on_lost: Told why, when it ends and was not to.
+
+    Raises:
+        OSError: there can be no other process or open file.
+    """
+
+    def __init__(
+        self, plan: bytes, *, memory_mb: int, start_limit_s: float, on_change: Callable[[WorkerProcess], None], on_lost: OnLost
+    ) -> None:
         self.state: Literal["starting", "free", "held", "closing", "ending", "gone"] = "starting"
         self.episodes = 0
         self.clean = True
         """Whether the last world left nothing behind: no thread, and not half of the memory that there may be."""
         self.failure: OpenEnvError | None = None
         """Why it never became free."""
-        self.expires = time.monotonic() + start_limit_s
-        self._limit_s = start_limit_s
+        self.holder: Holder | None = None
+        self.pid, self._pidfd, ours = spawn()
+        self._limit = Limit("start_limit_s", start_limit_s)
+        self._expires = time.monotonic() + start_limit_s
+        self._doing = "loading"
         self._memory_mb = memory_mb
         self._on_change = on_change
-        self._holder: Holder | None = None
+        self._on_lost = on_lost
         self._done: Done | None = None
         self._closed: Callable[[], None] | None = None
         self._control: Control | None = None
@@ -86,18 +96,6 @@ class WorkerProcess(asyncio.Protocol):
         self._status: int | None = None
         self._at_end = False
         self._loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        self.pid = 0
-        with theirs:
-            try:
-                self.pid = _spawn(theirs.fileno())
-                self._pidfd = os.pidfd_open(self.pid) if sys.platform == "linux" else -1
-            except OSError:
-                ours.close()
-                if self.pid:  # too many files are open: nobody would see to its end
-                    os.kill(self.pid, signal.SIGKILL)
-                    os.waitpid(self.pid, 0)
-                raise
         if self._pidfd >= 0:
             self._loop.add_reader(self._pidfd, self._exited)
         self._plan = plan
@@ -108,51 +106,51 @@ class WorkerProcess(asyncio.Protocol):
 
     # Orders.
 
-    def open(self, holder: Holder, order: bytes, limit_s: float | None, done: Done) -> None:
+    def open(self, holder: Holder, order: bytes, limit: Limit, done: Done) -> None:
         """Make a world in it, for this holder."""
         self.state = "held"
-        self._holder = holder
+        self.holder = holder
         self._answers = AnswerReader()
         self.episodes += 1
-        self._order(frames.OPEN, order, limit_s, done)
+        self._order(frames.OPEN, "factory", order, limit, done)
 
-    def perform(self, operation: Operation, order: bytes, limit_s: float | None, done: Done, *, grace_s: float = 0.0) -> None:
-        """Do an operation; when its limit has passed, and the grace after it, the process is ended."""
+    def perform(self, operation: Operation, order: bytes, limit: Limit, done: Done) -> None:
+        """Do an operation; when its limit has passed, the process is ended."""
         control = operation.control
         if control is not None:
             self._control = control
             control.on_cancel = self._interrupt
         if operation.op == "reset" or operation.op == "load_scenario":
             self.episodes += 1
-        self._order(frames.PERFORM, order, limit_s, done)
-        self.expires += grace_s
+        self._order(frames.PERFORM, operation.op, order, limit, done)
 
-    def hurry(self, limit_s: float) -> None:
+    def hurry(self, limit: Limit) -> None:
         """Nobody waits any more for what it is doing: so long it may still take, if not less."""
-        expires = time.monotonic() + limit_s
-        if expires < self.expires:
-            self.expires, self._limit_s = expires, limit_s
+        expires = time.monotonic() + limit.seconds
+        if expires < self._expires:
+            self._expires, self._limit = expires, limit
 
-    def close(self, limit_s: float | None, closed: Callable[[], None]) -> None:
+    def close(self, limit: Limit, closed: Callable[[], None]) -> None:
         """End its world, then ``closed``: also when the process is lost meanwhile."""
         self.state = "closing"
-        self._holder = None
+        self.holder = None
         self._closed = closed
-        self._order(frames.CLOSE, b"", limit_s, None)
+        self._order(frames.CLOSE, "close", b"", limit, None)
 
     def retire(self) -> None:
         """Let a process without a world end by itself; it is killed when it has not within a second."""
         self.state = "ending"
-        self.expires = time.monotonic() + 1.0
+        self._expires = time.monotonic() + 1.0
         if self._transport is not None:
             self._transport.close()
 
-    def _order(self, kind: int, payload: bytes, limit_s: float | None, done: Done | None) -> None:
+    def _order(self, kind: int, doing: str, payload: bytes, limit: Limit, done: Done | None) -> None:
         assert self._transport is not None
         self._number += 1
         self._done = done
-        self._limit_s = math.inf if limit_s is None else limit_s
-        self.expires = time.monotonic() + self._limit_s
+        self._doing = doing
+        self._limit = limit
+        self._expires = time.monotonic() + limit.seconds + limit.grace_s
         self._transport.write(frames.frame(kind, self._number, payload))
 
     def _interrupt(self) -> None:
@@ -179,7 +177,7 @@ class WorkerProcess(asyncio.Protocol):
                 self._take(kind, number, payload)
         except (ValueError, RecursionError) as error:
             log.error("worker process %d sends what is no answer: %s", self.pid, str(error)[:300])
-            self.lose(WorkerCrashed("The environment's worker process sent what is no answer; its world is lost", hint=_AGAIN))
+            self.lose(senseless("sent what is no answer"))
 
     def _take(self, kind: int, number: int, payload: bytes) -> None:
         if self.state in ("ending", "gone"):
@@ -204,7 +202,7 @@ class WorkerProcess(asyncio.Protocol):
             raise ValueError("an answer to nothing that was asked")
         answer = self._answers.read(payload)
         self._done = None
-        self.expires = math.inf
+        self._expires = math.inf
         self._forget_control()
         done(answer)
 
@@ -216,18 +214,18 @@ class WorkerProcess(asyncio.Protocol):
             notice = read_notice(payload)
             if self._control is not None and number == self._number:
                 self._control.tell(notice)
-        elif self._holder is not None:
+        elif self.holder is not None:
             if kind == frames.TOOLS:
-                self._holder.worker_tools_changed()
+                self.holder.worker_tools_changed()
             else:
-                self._holder.worker_said(value_of(payload))
+                self.holder.worker_said(value_of(payload))
 
     def _take_dying(self, payload: bytes) -> None:
         told = value_of(payload)
         if not isinstance(told, dict):
             raise ValueError("a farewell without a reason")
         if told.get("kind") == "memory":
-            self.lose(self._out_of_memory())
+            self.lose(out_of_memory(self._memory_mb))
         elif self.state != "starting" or self.failure is not None:
             raise ValueError("a farewell of one that has begun")
         else:
@@ -239,7 +237,7 @@ class WorkerProcess(asyncio.Protocol):
     def _become_free(self) -> None:
         closed, self._closed = self._closed, None
         self.state = "free"
-        self.expires = math.inf
+        self._expires = math.inf
         self._on_change(self)
         if closed is not None:
             closed()
@@ -252,29 +250,21 @@ class WorkerProcess(asyncio.Protocol):
             if self._said > _SAID_BYTES and self._transport is not None and not self._at_end:
                 self._transport.resume_reading()
             self._said = 0
-        if now > self.expires:
+        if now > self._expires:
             if self.state == "starting":
-                self.failure = FactoryFailed(
-                    f"A worker process did not load the environment within {self._limit_s:g} s", hint="See the server's log."
-                )
-            self.lose(
-                WorkerTimeout(
-                    f"The environment did not return within {self._limit_s:g} s; its process was ended, and its world is lost",
-                    hint="Open a new session; raise the hang limit if the work is meant to take so long.",
-                    details={"limit_s": self._limit_s} if math.isfinite(self._limit_s) else None,
-                )
-            )
-        elif self._memory_mb and self.state in ("held", "closing") and self._resident_mb() >= self._memory_mb:
-            self.lose(self._out_of_memory())
+                self.failure = none_loaded(self._limit)
+            self.lose(hung(self._doing, self._limit))
+        elif self._memory_mb and self.state in ("held", "closing") and resident_bytes(self.pid) >= self._memory_mb * _MIB:
+            self.lose(out_of_memory(self._memory_mb))
 
     def lose(self, error: LaneLost) -> None:
         """Kill it, with every process that it has started and that stayed in its group, and tell whose world is lost."""
         if self.state == "gone":
             return
         if self.state != "ending":
-            log.error("worker process %d (%s) is lost: %s", self.pid, self.state, error.message)
+            self._on_lost(self, error)
         self.state = "ending"
-        self.expires = math.inf
+        self._expires = math.inf
         self.kill()
         self._tell(error)
 
@@ -287,7 +277,7 @@ class WorkerProcess(asyncio.Protocol):
                 os.kill(self.pid, signal.SIGKILL)
 
     def _tell(self, error: LaneLost) -> None:
-        holder, self._holder = self._holder, None
+        holder, self.holder = self.holder, None
         closed, self._closed = self._closed, None
         self._forget_control()
         self._done = None
@@ -308,11 +298,11 @@ class WorkerProcess(asyncio.Protocol):
 
     def _end_mute(self) -> None:
         if self._status is None and self.state not in ("ending", "gone"):
-            self.lose(WorkerCrashed("The environment closed its worker process's socket; its world is lost", hint=_AGAIN))
+            self.lose(senseless("closed its socket to the server"))
 
     def _exited(self) -> None:
         """The process has ended: reap it, and read what it has written."""
-        if self._pidfd < 0 and self._status is None and not _has_ended(self.pid):
+        if self._pidfd < 0 and self._status is None and not has_ended(self.pid):
             self._loop.call_later(_AFTER_EXIT_S, self._exited)
             return
         with suppress(ProcessLookupError, PermissionError):
@@ -333,9 +323,9 @@ class WorkerProcess(asyncio.Protocol):
     def _gone(self) -> None:
         if self.state == "gone":
             return
-        crash = _crash(self._status or 0)
+        crash = crashed(self._status or 0)
         if self.state != "ending":
-            log.error("worker process %d (%s) has ended: %s", self.pid, self.state, crash.message)
+            self._on_lost(self, crash)
         if self.state == "starting" and self.failure is None:
             self.failure = FactoryFailed(
                 f"A worker process ended before it had begun: {crash.message}", hint="See the server's log."
@@ -345,56 +335,3 @@ class WorkerProcess(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._on_change(self)
-
-    def _out_of_memory(self) -> WorkerMemory:
-        return WorkerMemory(
-            f"The environment held more than {self._memory_mb} MiB; its worker process was ended, and its world is lost",
-            hint="Open a new session; find what grows, or raise its process_memory_mb.",
-            details={"limit_mb": self._memory_mb},
-        )
-
-    def _resident_mb(self) -> float:
-        try:
-            return int(Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]) * _PAGE / _MIB
-        except (OSError, IndexError):
-            return 0.0
-
-
-_AGAIN: Final = "Open a new session."
-
-
-def _spawn(connection: int) -> int:
-    """Start a worker whose standard input is this end of a socket pair: its process id.
-
-    Not ``subprocess``: that would close every inherited descriptor one by one, and warns of what outlives its object.
-    """
-    environ = {name: value for name, value in os.environ.items() if name not in _hidden and not _SECRET.fullmatch(name)}
-    flags = ["-O"] * sys.flags.optimize
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, *flags, "-c", _BOOT, json.dumps(sys.path)],
-        environ,
-        file_actions=[(os.POSIX_SPAWN_DUP2, connection, 0), (os.POSIX_SPAWN_DUP2, 2, 1)],
-    )
-
-
-def _has_ended(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _crash(status: int) -> WorkerCrashed:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        return WorkerCrashed(
-            f"The environment's worker process was ended by {name}; its world is lost", hint=_AGAIN, details={"signal": name}
-        )
-    code = os.WEXITSTATUS(status)
-    return WorkerCrashed(
-        f"The environment ended its worker process with exit code {code}; its world is lost",
-        hint=_AGAIN,
-        details={"exit_code": code},
-    )

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from openenv.errors import CapacityReached, ConfigurationError, FactoryFailed, OpenEnvError, ShuttingDown, WorkerCrashed
+from openenv.errors import CapacityReached, ConfigurationError, FactoryFailed, LaneLost, OpenEnvError, ShuttingDown, WorkerCrashed
+from openenv.runtime.executors.losses import NO_LIMIT, Limit
 from openenv.runtime.executors.orders import Plan
-from openenv.runtime.executors.process import WorkerProcess
+from openenv.runtime.executors.process import OnLost, WorkerProcess
 from openenv.runtime.specification import EnvironmentSpecification
 
 __all__ = ["ProcessPool", "Processes"]
@@ -78,7 +79,9 @@ class ProcessPool:
         self.spare = min(known.spare, known.limit)
         self.memory_mb: int = kind.process_memory_mb if known.memory_mb is None else known.memory_mb
         self.episodes: int = kind.process_episodes if known.episodes is None else known.episodes
-        self.hang_limit_s = hang_limit_s
+        self.hang_limit = NO_LIMIT if hang_limit_s is None else Limit("hang_limit_s", hang_limit_s)
+        self.on_lost: OnLost = _log_loss
+        """Told of every process that ends before it was asked to, and why: a line of the log by default."""
         self.start_limit_s = known.start_limit_s
         self._plan = Plan.of(specification, self.memory_mb)
         self._workers: set[WorkerProcess] = set()
@@ -143,9 +146,11 @@ class ProcessPool:
 
     def _refusal(self) -> CapacityReached:
         held = sum(worker.state == "held" for worker in self._workers)
+        others = self.limit - held
+        promised = f", and the other {others} are for callers who came before" if others else ""
         return CapacityReached(
-            f"Every worker process holds a world: {held} of {self.limit}",
-            hint="Close a session, or give the server more `processes`.",
+            f"No worker process is free: each serves one session at a time, and {held} of the server's {self.limit} do{promised}",
+            hint=f"Close a session, come back later, or raise the server's limit: create_app(…, processes={2 * self.limit}).",
             details={"active_workers": held, "max_workers": self.limit},
         )
 
@@ -167,6 +172,7 @@ class ProcessPool:
                 memory_mb=self.memory_mb,
                 start_limit_s=self.start_limit_s,
                 on_change=self._changed,
+                on_lost=lambda worker, error: self.on_lost(worker, error),
             )
         except OSError as error:
             log.error("no worker process can be started: %s", error)
@@ -213,3 +219,8 @@ class ProcessPool:
         """Look in a moment, where anybody does anything."""
         if self._looking is None and len(self._free) < len(self._workers):
             self._looking = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+
+
+def _log_loss(worker: WorkerProcess, error: LaneLost) -> None:
+    sessions = ", ".join(worker.holder.sessions) if worker.holder is not None else "none"
+    log.error("worker process %d (%s, session %s) is lost: %s", worker.pid, worker.state, sessions or "none", error.message)

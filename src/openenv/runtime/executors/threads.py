@@ -203,8 +203,10 @@ class ThreadPool:
         task = running[1]
         self.abandoned += 1
         error = LaneLost(
-            f"The environment did not return within {limit:g} s; its world is lost",
-            hint="Open a new session; raise the hang limit if the work is meant to take so long.",
+            f"The environment did not return within {limit:g} s, the server's hang_limit_s; its world is lost",
+            hint="Open a new session; where the work is meant to take so long, raise the server's limit, as in "
+            "create_app(…, hang_limit_s=600).",
+            details={"limit": "hang_limit_s", "limit_s": limit},
         )
         log.error("a lane hung for more than %g s and was abandoned (%d so far)", limit, self.abandoned)
         lost = [task]

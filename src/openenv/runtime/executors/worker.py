@@ -17,13 +17,13 @@ import signal
 import socket
 import sys
 import threading
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
 from openenv.errors import ExecutionFailed, OpenEnvError
 from openenv.operation import Control, Notice, Result
 from openenv.protocol.json import dump
+from openenv.resident import resident_bytes
 from openenv.runtime.executors import frames
 from openenv.runtime.executors.answers import AnswerWriter, write_notice
 from openenv.runtime.executors.orders import OrderReader, Plan
@@ -38,7 +38,6 @@ __all__ = ["main"]
 log = logging.getLogger("openenv.runtime")
 
 _MIB: Final = 1024 * 1024
-_PAGE: Final = resource.getpagesize()
 
 
 class _Link:
@@ -190,7 +189,7 @@ class Worker:
 
     def _is_full(self, share: float = 1.0) -> bool:
         """Whether the process holds what it may, or a share of it."""
-        return 0 < self._memory * share <= _resident()
+        return 0 < self._memory * share <= resident_bytes()
 
     def _cancelled(self, _: int, __: FrameType | None) -> None:
         if self._control is not None:
@@ -210,8 +209,8 @@ def main() -> None:
     except BaseException as error:
         log.exception("a worker process of %s could not load its environment", plan.name)
         _die(link, "start", f"{type(error).__name__}: {text_of(error)}")
-    if plan.memory_mb and _resident() >= plan.memory_mb * _MIB:
-        _die(link, "start", f"it holds {_resident() // _MIB} MiB before it has begun, and {plan.memory_mb} MiB is its limit")
+    if plan.memory_mb and resident_bytes() >= plan.memory_mb * _MIB:
+        _die(link, "start", f"it holds {resident_bytes() // _MIB} MiB before it has begun, and {plan.memory_mb} MiB is its limit")
     _limit(plan.memory_mb * _MIB)
     worker = Worker(link, plan, specification)
     link.send(frames.READY, 0)
@@ -240,14 +239,6 @@ def _limit(memory: int) -> None:
     if memory and sys.platform == "linux":
         most = memory + max(memory // 4, 64 * _MIB)
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-
-
-def _resident() -> int:
-    """Bytes of memory that this process holds; 0 where the system does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
-    except OSError:
-        return 0
 
 
 def _die(link: _Link, kind: str, text: str) -> NoReturn:
