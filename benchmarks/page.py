@@ -6,10 +6,12 @@ Copies the JSON to docs/performance/, draws the plot from it, and writes the tab
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.chart import chart
 from benchmarks.gates import Gate, gates_table
+from benchmarks.parts import PARTS
 from benchmarks.results import Results
 from benchmarks.spread import median
 from tests.support.processes import ROOT
@@ -48,14 +50,23 @@ def _figures(results: Results) -> str:
     parts = [_machine(results), _verdict(gates), gates_table(gates).markdown()]
     if results.records.get("echo"):
         parts.append("![Steps per second over the number of sessions](performance/steps.svg)")
-    return "\n\n".join([*parts, *(table.markdown() for table in results.tables())])
+    return "\n\n".join([*parts, *_tables(results)])
+
+
+def _tables(results: Results) -> Iterator[str]:
+    """Every table, and under it the command that makes it alone."""
+    target = "bench-full" if results.full else "bench"
+    for name, part in PARTS.items():
+        if records := results.records.get(name):
+            for table in part.tables(records):
+                yield f'{table.markdown()}\n\n`make {target} BENCH_ARGS="--only {name}"`'
 
 
 def _machine(results: Results) -> str:
     how = "the whole matrix" if results.full else "`make bench`"
     lines = [
-        f"Measured on {results.when[:10]} in {results.elapsed_s / 60:.0f} minutes ({how}): "
-        f"{results.rounds} rounds, windows of up to {results.seconds:g} s. {_alone(results)}".rstrip(),
+        f"Measured on {results.when[:10]} in {results.elapsed_s / 60:.0f} minutes ({how}): {results.rounds} rounds, windows "
+        f"of up to {results.seconds:g} s. KB are 1,024 bytes, MB 1,024 KB. {_alone(results)}".rstrip(),
         "",
         "| | |",
         "|---|---|",

@@ -366,6 +366,8 @@ def test_the_page_has_the_figures_between_its_markers() -> None:
     assert "- steps/s ÷ bare ASGI echo, 64 sessions, without middleware: 0.625 (0.625 to 0.625), wanted ≥ 0.65" in text
     assert text.startswith("# Performance")
     assert "The machine did little else." in text
+    claims = 1
+    assert text.count('\n\n`make bench BENCH_ARGS="--only ') == text.count("\n### ") - claims
     busy = replace_waited(results, 0.5)
     assert "waited for a core for 50% of the time or more" in page.rewritten(text, busy)
     assert text.endswith(page.PAGE.read_text()[-200:])
