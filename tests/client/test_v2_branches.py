@@ -109,9 +109,9 @@ async def test_forks_are_stepped_in_one_frame(talk: Server) -> None:
         children = await parent.fork(3)
         async with VectorEnvClient.of(children) as vector:
             assert (vector.sessions, vector.num_envs, vector.ended) == (children, 3, [False] * 3)
-            before = connection._channel._last_id
+            before = connection._conversation._last_id
             results = await vector.step([{"text": "b"}, {"text": "end", "end": "terminated"}, {"text": "d"}])
-            assert connection._channel._last_id == before + 1
+            assert connection._conversation._last_id == before + 1
             assert [result.observation["count"] for result in results] == [2, 2, 2]
             assert vector.ended == [False, True, False]
             results = await vector.step([{"text": "e"}, None, {"text": "f"}])

@@ -56,10 +56,10 @@ class Line:
     repeats: int = 0
 
     def left(self, connection: Connection) -> None:
-        channel = connection._channel
-        assert channel.pending == {}
-        assert channel._slots._value == channel.limits.in_flight
-        assert {seat.slots._value for seat in channel.seats.values()} == {channel.limits.per_session}
+        conversation = connection._conversation
+        assert conversation.pending == {}
+        assert conversation._slots._value == conversation.limits.in_flight
+        assert {seat.slots._value for seat in conversation.seats.values()} == {conversation.limits.per_session}
         self.resumes += connection.resumes
         self.repeats += connection.repeats
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from openenv.client import Connection, HttpSession, RemoteSession, Reset
+from openenv.client.v2.pending import Ask
 from openenv.errors import (
     BatchFailed,
     Cancelled,
@@ -210,7 +211,7 @@ async def test_a_cancelled_step_that_cannot_be_stopped_may_have_happened_and_its
         assert (await session.outcome()).observation["text"] == "a"
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(session.step({"text": "b", "seconds": 0.3}), 0.1)
-        await until(lambda: not connection._channel.pending)
+        await until(lambda: not connection._conversation.pending)
         assert (await session.outcome()).observation["count"] == 2
         with pytest.raises(ValidationFailed, match="No call of this session is late"):
             await session.outcome()
@@ -237,14 +238,14 @@ async def test_a_cancelled_call_is_taken_back(talk: Server) -> None:
         [session] = await connection.open()
         await session.reset()
         running, waiting = (asyncio.ensure_future(session.step({"text": text, "seconds": 30})) for text in "ab")
-        await until(lambda: connection._channel.pending)
+        await until(lambda: connection._conversation.pending)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(running, 0.1)
         assert (await session.step({"text": "c"})).observation["count"] == 1
-        await until(lambda: not connection._channel.pending)
+        await until(lambda: not connection._conversation.pending)
 
 
 async def test_somebody_else_cancels(talk: Server) -> None:
@@ -252,10 +253,11 @@ async def test_somebody_else_cancels(talk: Server) -> None:
         [session] = await connection.open()
         await session.reset()
         step = asyncio.ensure_future(session.step({"text": "a", "seconds": 30}))
-        await until(lambda: connection._channel.pending)
+        await until(lambda: connection._conversation.pending)
         await asyncio.sleep(0.1)
-        [number] = connection._channel.pending
-        assert await connection._channel.about("cancel", session._seat, {"id": number}) == {"found": True}
+        [number] = connection._conversation.pending
+        cancel = Ask.about("cancel", session._seat, {"id": number})
+        assert await connection._conversation.request(cancel) == {"found": True}
         with pytest.raises(Cancelled):
             await step
         assert (await session.step({"text": "b"})).observation["count"] == 1
@@ -267,7 +269,7 @@ async def test_an_open_that_nobody_waits_for_leaves_no_session(serve: Servers) -
         await connection.ping()
         call = asyncio.ensure_future(connection.open(4))
         await asyncio.sleep(0)  # it is sent
-        assert connection._channel.pending
+        assert connection._conversation.pending
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -462,7 +464,7 @@ async def test_takeover(talk: Server) -> None:
         await mine.reset()
         await other.reset()
         running = asyncio.ensure_future(mine.step({"text": "a", "seconds": 0.3}))
-        await until(lambda: first._channel.pending)
+        await until(lambda: first._conversation.pending)
         await asyncio.sleep(0.05)
         theirs = await second.attach(mine.id)
         assert (await running).observation["count"] == 1  # what was asked before is still answered here

@@ -16,8 +16,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from openenv.client import Connection
+from openenv.client.v2.pending import Ask
 from openenv.client.v2.wire import MessagePackEncoding
 from openenv.errors import ConnectionFailed, DeadlineExceeded, OpenEnvError, ServerError, SessionLost
+from openenv.types import StepResult
+from tests.support.local import until
 
 RESULT = {"observation": {"n": 1}, "reward": 0.5, "done": False}
 Script = Callable[["Talk"], Awaitable[None]]
@@ -110,7 +113,7 @@ async def test_effects_are_sent_again_byte_for_byte_and_reads_anew() -> None:
     async with odd(first, second) as server, Connection(server.url) as connection:
         [session] = await connection.open()
         steps = [asyncio.ensure_future(session.step({"n": n})) for n in range(2)]
-        state = asyncio.ensure_future(session._channel.about("state", session._seat))
+        state = asyncio.ensure_future(session._conversation.request(Ask.about("state", session._seat)))
         assert [result.reward for result in await asyncio.gather(*steps)] == [0.5, 0.5]
         assert await state == RESULT
         [before, after] = server.talks
@@ -451,3 +454,49 @@ def test_bytes_in_either_encoding() -> None:
         packed.encode({"op": "step", "data": object()})
     with pytest.raises(ValueError, match="no bytes"):
         packed.unpack("text")
+
+
+@pytest.mark.parametrize("way", ["together", "as_finished"])
+async def test_a_session_that_is_lost_before_its_batch_is_sent_costs_its_own_entry(way: str) -> None:
+    waits = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.open("a", "b", "c", per_session=1)
+        step = await talk.ask()
+        await waits.wait()  # the batch has been checked, and waits for its turn in "a"
+        for name in ("a", "c"):
+            await talk.say({"event": "session_ended", "session": name, "data": {"reason": "it was shot"}})
+        await talk.ok(step, RESULT)
+        batch = await talk.ask()
+        assert [entry["session"] for entry in batch["data"]["entries"]] == ["b"]
+        if way == "as_finished":
+            await talk.say({"id": batch["id"], "session": "b", "ok": RESULT})
+        else:
+            await talk.ok(batch, {"results": [{"ok": RESULT}]})
+        await talk.serve()
+
+    async with odd(script) as server, Connection(server.url) as connection:
+        sessions = await connection.open(3)
+        step = asyncio.ensure_future(sessions[0].step({"n": 1}))
+        await until(lambda: connection._conversation.pending)
+        entries = [(session, {"n": 2}) for session in sessions]
+        if way == "together":
+            call = asyncio.ensure_future(connection.batch(entries, errors="return"))
+        else:
+            call = asyncio.ensure_future(_in_order(connection, entries))
+        await until(lambda: sessions[0]._seat.slots._waiters)
+        waits.set()
+        first, second, third = await call
+        for lost in (first, third):
+            assert isinstance(lost, SessionLost)
+            assert str(lost) == "The session is lost: it was shot"
+        assert second == StepResult(observation={"n": 1}, reward=0.5)
+        assert (await step).reward == 0.5
+        # Nothing is sent where none is left.
+        assert [type(one) for one in await connection.batch([entries[0], entries[2]], errors="return")] == [SessionLost] * 2
+
+
+async def _in_order(connection: Connection, entries: list[tuple[Any, Any]]) -> list[Any]:
+    """The outcomes by their places."""
+    told = {place: outcome async for place, outcome in connection.as_finished(entries)}
+    return [told[place] for place in range(len(entries))]

@@ -57,7 +57,7 @@ async def test_what_is_asked_while_there_is_no_connection_waits_for_the_next_one
         await session.reset()
         proxy.down = True
         proxy.cut_all()
-        await until(lambda: connection._channel.link is None)
+        await until(lambda: connection._conversation.link is None)
         calls = [asyncio.ensure_future(session.step({"text": text})) for text in "abc"]
         reads = [asyncio.ensure_future(session.state()), asyncio.ensure_future(connection.open(2))]
         cancelled = asyncio.ensure_future(session.step({"text": "never"}))
@@ -100,7 +100,7 @@ async def test_an_idle_connection_comes_back_too(proxy: ChaosProxy) -> None:
     async with Connection(proxy.url) as connection:
         await connection.ping()
         proxy.cut_all()  # nothing to be resumed for
-        await until(lambda: connection._channel.link is None)
+        await until(lambda: connection._conversation.link is None)
         [session] = await connection.open()
         await session.reset()
         proxy.cut_all()
@@ -148,7 +148,7 @@ async def test_a_session_that_is_gone_does_not_cost_the_others(proxy: ChaosProxy
         await connection.batch([(gone, Reset()), (stays, Reset())])
         proxy.down = True
         proxy.cut_all()
-        await until(lambda: connection._channel.link is None)
+        await until(lambda: connection._conversation.link is None)
         calls = [asyncio.ensure_future(session.step({"text": "a"})) for session in (gone, stays)]
         await (await other.attach(gone.id)).close()
         proxy.down = False

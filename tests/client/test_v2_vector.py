@@ -73,13 +73,13 @@ async def test_seeds_as_in_gymnasium(talk: Server) -> None:
 async def test_one_frame_for_each_step(talk: Server) -> None:
     async with VectorEnvClient(talk.url, 20) as vector:
         await vector.reset()
-        before = vector.connection._channel._last_id
+        before = vector.connection._conversation._last_id
         for count in range(1, 4):
             results = await vector.step(say(*map(str, range(20))))
             assert [(result.observation["count"], result.observation["text"]) for result in results] == [
                 (count, str(place)) for place in range(20)
             ]
-        assert vector.connection._channel._last_id == before + 3
+        assert vector.connection._conversation._last_id == before + 3
         with pytest.raises(ValidationFailed, match="19 actions for 20 environments"):
             await vector.step(say(*map(str, range(19))))
 
@@ -176,14 +176,14 @@ async def test_a_late_one_does_not_hold_up_the_others(talk: Server) -> None:
 async def test_more_than_one_frame_holds(talk: Server) -> None:
     async with VectorEnvClient(talk.url, 9) as vector:
         await vector.reset()
-        channel = vector.connection._channel
-        assert channel.hello is not None
-        small = type(channel.hello.limits)(batch=4)
-        object.__setattr__(channel.hello, "limits", small)
-        before = channel._last_id
+        conversation = vector.connection._conversation
+        assert conversation.hello is not None
+        small = type(conversation.hello.limits)(batch=4)
+        object.__setattr__(conversation.hello, "limits", small)
+        before = conversation._last_id
         results = await vector.step(say(*"abcdefghi"))
         assert [result.observation["text"] for result in results] == list("abcdefghi")
-        assert channel._last_id == before + 3
+        assert conversation._last_id == before + 3
 
 
 async def test_two_hundred_and_fifty_six(snake: Server) -> None:

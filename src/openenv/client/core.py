@@ -14,8 +14,9 @@ from typing_extensions import TypeVar
 
 from openenv.client import frames
 from openenv.client.address import Address
+from openenv.client.loss import session_lost
 from openenv.client.settings import positive, size_in_bytes
-from openenv.client.socket import Limits, Socket, session_lost
+from openenv.client.socket import Limits, Socket
 from openenv.errors import ConfigurationError, ServerError, SessionLost
 from openenv.types import StepResult
 

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from openenv.client import frames
 from openenv.client.address import Address
 from openenv.client.handshake import handshake_failed
+from openenv.client.loss import session_lost
 from openenv.errors import DeadlineExceeded, SessionLost
 
 _CLOSE_TIMEOUT_S = 5.0
@@ -157,11 +158,6 @@ class Socket:
         self.lost = reason
         self.abort()
         return session_lost(reason)
-
-
-def session_lost(reason: str) -> SessionLost:
-    """The error for whoever goes on as if the session were still there."""
-    return SessionLost(f"The session is lost: {reason}", hint="Nothing was repeated. reset() opens a new session.")
 
 
 def _code(close: Any) -> int | None:

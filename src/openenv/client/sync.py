@@ -15,7 +15,7 @@ from typing import Any, Generic, Self
 from typing_extensions import TypeVar
 
 from openenv.client.core import ActionT, EnvClient, ObservationT, StateT
-from openenv.client.socket import session_lost
+from openenv.client.loss import session_lost
 from openenv.errors import ConfigurationError
 from openenv.types import StepResult
 

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from openenv.client.loss import reason_of, session_lost
+from openenv.client.v2.pending import Ask
 from openenv.client.v2.session import RemoteSession
 from openenv.client.v2.wire import error_of
 from openenv.errors import BatchFailed, OpenEnvError, ServerError, SessionLost, ValidationFailed
 from openenv.types import StepResult
 
 if TYPE_CHECKING:
-    from openenv.client.v2.channel import Channel
+    from openenv.client.v2.conversation import Conversation
     from openenv.client.v2.pending import Pending
 
 __all__ = ["Entry", "Reset", "as_finished", "failed", "together"]
@@ -40,8 +42,7 @@ class _Asked:
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.outcomes: list[Outcome | None] = [None] * len(entries)
         self.sessions = [session for session, _ in entries]
-        self.sent: list[int] = []
-        self._written: list[dict[str, Any]] = []
+        self._written: dict[int, dict[str, Any]] = {}
         place_of: dict[str, int] = {}
         for place, (session, action) in enumerate(entries):
             if place_of.setdefault(session.id, place) != place:
@@ -51,17 +52,45 @@ class _Asked:
                 )
             try:
                 session._seat.check()
-                self._written.append(_written(session, action))
-                self.sent.append(place)
+                self._written[place] = _written(session, action)
             except (SessionLost, ValidationFailed) as error:
                 self.outcomes[place] = error
 
-    def frames(self, most: int) -> list[tuple[list[int], list[dict[str, Any]]]]:
-        """What goes into each frame: the places, and their entries."""
-        return [
-            (self.sent[start : start + most], self._written[start : start + most])
-            for start in range(0, len(self.sent), most)
-        ]
+    @property
+    def sent(self) -> list[int]:
+        """The places of those that can be sent."""
+        return list(self._written)
+
+    async def begin(
+        self, conversation: Conversation, places: list[int], timeout_s: float | None, news: asyncio.Queue[list[int]] | None = None
+    ) -> tuple[list[int], Pending | None]:
+        """Send a frame of these entries, less those whose sessions are lost before it is written; what was sent, and as what.
+
+        Args:
+            conversation: It goes this way.
+            places: Of the entries.
+            timeout_s: How long each may take.
+            news: Hears of answers one by one, as they come; without it they come together.
+        """
+        while places:
+            seats = tuple(self.sessions[place]._seat for place in places)
+            data: dict[str, Any] = {"entries": [self._written[place] for place in places]}
+            sink = None
+            if news is not None:
+                data["as_finished"], sink = True, _sink(self, places, news)
+            try:
+                ask = Ask("batch", data, seats=seats, repeat="same", timeout_s=timeout_s, sink=sink)
+                return places, await conversation.begin(ask)
+            except SessionLost:
+                gone = [place for place in places if self.sessions[place].lost is not None]
+                if not gone:
+                    raise
+            for place in gone:
+                self.outcomes[place] = session_lost(self.sessions[place].lost or "")
+            places = [place for place in places if place not in gone]
+            if news is not None:
+                news.put_nowait(gone)
+        return places, None
 
     def heard(self, place: int, answer: Any) -> Outcome:
         """Take one entry's answer."""
@@ -77,7 +106,7 @@ class _Asked:
                 body = answer.get("error")
                 outcome = error_of(body if isinstance(body, dict) else {})
                 if isinstance(outcome, SessionLost):
-                    session._channel.part(session._seat, str(outcome).removeprefix("The session is lost: "))
+                    session._conversation.part(session._seat, reason_of(outcome))
         except OpenEnvError as error:
             outcome = error
         self.outcomes[place] = outcome
@@ -105,35 +134,40 @@ def _written(session: Session, action: Any) -> dict[str, Any]:
     return {"session": session.id, "action": session._forms.payload(action)}
 
 
-async def together(channel: Channel, entries: Sequence[Entry], timeout_s: float | None) -> list[Outcome]:
+async def together(conversation: Conversation, entries: Sequence[Entry], timeout_s: float | None) -> list[Outcome]:
     """Step all, and return what each came to, in order: its result, or its error."""
     asked = _Asked(entries)
     begun: list[tuple[list[int], Pending]] = []
     try:
         if asked.sent:
-            await channel.ready()  # the limits are known then
-        for places, written in asked.frames(channel.limits.batch):
-            seats = tuple(asked.sessions[place]._seat for place in places)
-            pending = await channel.begin("batch", {"entries": written}, seats=seats, repeat="same", timeout_s=timeout_s)
-            begun.append((places, pending))
+            await conversation.keeper.ready()  # the limits are known then
+        for some in _frames(asked.sent, conversation.limits.batch):
+            places, pending = await asked.begin(conversation, some, timeout_s)
+            if pending is not None:
+                begun.append((places, pending))
         for places, pending in begun:
-            asked.heard_all(places, await _answer(channel, pending))
+            asked.heard_all(places, await _answer(conversation, pending))
     except BaseException:
         for _, pending in begun:
-            channel.abandon(pending)
+            conversation.abandon(pending)
         raise
     return [outcome for outcome in asked.outcomes if outcome is not None]
 
 
-async def _answer(channel: Channel, pending: Pending) -> Any:
+async def _answer(conversation: Conversation, pending: Pending) -> Any:
     try:
-        return await channel.wait(pending)
+        return await conversation.wait(pending)
     except OpenEnvError as error:
         return error
 
 
+def _frames(places: list[int], most: int) -> list[list[int]]:
+    """What goes into each frame."""
+    return [places[start : start + most] for start in range(0, len(places), most)]
+
+
 async def as_finished(
-    channel: Channel, entries: Sequence[Entry], timeout_s: float | None
+    conversation: Conversation, entries: Sequence[Entry], timeout_s: float | None
 ) -> AsyncIterator[tuple[int, Outcome]]:
     """Step all, and give what each came to as soon as it is there, with its place."""
     asked = _Asked(entries)
@@ -145,14 +179,12 @@ async def as_finished(
     begun: list[Pending] = []
     try:
         if asked.sent:
-            await channel.ready()
-        for places, written in asked.frames(channel.limits.batch):
-            seats = tuple(asked.sessions[place]._seat for place in places)
-            data = {"entries": written, "as_finished": True}
-            sink = _sink(asked, places, news)
-            pending = await channel.begin("batch", data, seats=seats, repeat="same", timeout_s=timeout_s, sink=sink)
-            pending.future.add_done_callback(_ending(asked, places, news))
-            begun.append(pending)
+            await conversation.keeper.ready()
+        for some in _frames(asked.sent, conversation.limits.batch):
+            places, pending = await asked.begin(conversation, some, timeout_s, news)
+            if pending is not None:
+                pending.future.add_done_callback(_ending(asked, places, news))
+                begun.append(pending)
         while left:
             for place in await news.get():
                 if place in left:
@@ -162,7 +194,7 @@ async def as_finished(
                     yield place, outcome
     finally:
         for pending in begun:
-            channel.abandon(pending)
+            conversation.abandon(pending)
 
 
 def _sink(asked: _Asked, places: Sequence[int], news: asyncio.Queue[list[int]]) -> Callable[[dict[str, Any]], bool]:

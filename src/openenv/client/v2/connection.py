@@ -16,11 +16,11 @@ from openenv.client import frames
 from openenv.client.address import Address
 from openenv.client.settings import positive, size_in_bytes
 from openenv.client.v2.batch import Outcome, as_finished, failed, together
-from openenv.client.v2.channel import Channel
+from openenv.client.v2.conversation import Conversation
 from openenv.client.v2.events import EventStream
 from openenv.client.v2.forms import Forms
 from openenv.client.v2.link import LinkSettings
-from openenv.client.v2.pending import Seat
+from openenv.client.v2.pending import Ask, Seat
 from openenv.client.v2.session import DEFAULT, RemoteSession, Timeout, session_names
 from openenv.client.v2.wire import EncodingName, Hello, encoding_of
 from openenv.errors import OpenEnvError
@@ -78,7 +78,7 @@ class Connection:
         self._address = replace(address, query=tuple(pair for pair in address.query if pair[0] != "session_id"))
         self._timeout_s = positive("timeout_s", timeout_s)
         given = dict(headers) if isinstance(headers, Mapping) else headers
-        self._channel = Channel(
+        self._conversation = Conversation(
             LinkSettings(
                 address=self._address,
                 headers=given if callable(given) else lambda: given or {},
@@ -103,22 +103,22 @@ class Connection:
     @property
     def hello(self) -> Hello | None:
         """What the server said of itself; ``None`` before the first connection."""
-        return self._channel.hello
+        return self._conversation.hello
 
     @property
     def encoding(self) -> EncodingName:
         """What frames are written in."""
-        return self._channel.encoding.name
+        return self._conversation.encoding.name
 
     @property
     def resumes(self) -> int:
         """How often a lost connection was replaced."""
-        return self._channel.resumes
+        return self._conversation.keeper.resumes
 
     @property
     def repeats(self) -> int:
         """How many requests were sent again, because their connection was lost before their answers came."""
-        return self._channel.repeats
+        return self._conversation.repeats
 
     # What a user calls.
 
@@ -129,7 +129,7 @@ class Connection:
             ConnectionFailed, DeadlineExceeded: No server answered, or not in time, or it speaks no protocol v2.
             ServerError: It refuses this caller.
         """
-        await self._channel.ready()
+        await self._conversation.keeper.ready()
         return self
 
     @overload
@@ -170,9 +170,9 @@ class Connection:
 
     async def _seats(self, count: int) -> list[Seat]:
         # The key finds the same sessions again when the connection is lost before their names have come.
-        data = {"count": count, "key": secrets.token_urlsafe(16)}
-        answer = await self._channel.request("open", data, timeout_s=self._timeout_s)
-        return [self._channel.seat(name, owned=True) for name in session_names(answer if isinstance(answer, dict) else {})]
+        ask = Ask("open", {"count": count, "key": secrets.token_urlsafe(16)}, timeout_s=self._timeout_s)
+        answer = await self._conversation.request(ask)
+        return [self._conversation.seat(name, owned=True) for name in session_names(answer if isinstance(answer, dict) else {})]
 
     @overload
     async def attach(
@@ -201,10 +201,10 @@ class Connection:
         Raises:
             SessionLost: There is none of that name, or another dialect's socket holds it.
         """
-        answer = await self._channel.request("attach", session=session_id, timeout_s=self._timeout_s)
+        answer = await self._conversation.request(Ask("attach", session=session_id, timeout_s=self._timeout_s))
         told = answer if isinstance(answer, dict) else {}
-        self._channel.count_from(told.get("last_id"))
-        seat = self._channel.seat(session_id, owned=False)
+        self._conversation.count_from(told.get("last_id"))
+        seat = self._conversation.seat(session_id, owned=False)
         session: AnySession = RemoteSession(self, seat, Forms.of(client, observation_type, state_type))
         session.episode_id = frames.text_of(told.get("episode_id"), "") or None
         return session
@@ -213,7 +213,7 @@ class Connection:
         """Ask the server for a sign of life, over all that is between; the seconds that it took."""
         clock = asyncio.get_running_loop().time
         begun = clock()
-        await self._channel.request("ping", timeout_s=self._timeout_s)
+        await self._conversation.request(Ask("ping", timeout_s=self._timeout_s))
         return clock() - begun
 
     @overload
@@ -247,7 +247,7 @@ class Connection:
         Raises:
             BatchFailed: With ``errors="raise"``, when some failed. The others have been taken, and it has all results.
         """
-        outcomes = await together(self._channel, entries, self._limit(timeout_s))
+        outcomes = await together(self._conversation, entries, self._limit(timeout_s))
         if errors == "raise" and any(isinstance(one, OpenEnvError) for one in outcomes):
             raise failed(outcomes)
         return outcomes
@@ -256,24 +256,24 @@ class Connection:
         self, entries: Sequence[tuple[AnySession, Any]], *, timeout_s: Timeout = DEFAULT
     ) -> AsyncIterator[tuple[int, Outcome]]:
         """Step many sessions in one frame; each one's place with its result, or its error, in the order in which they end."""
-        return as_finished(self._channel, entries, self._limit(timeout_s))
+        return as_finished(self._conversation, entries, self._limit(timeout_s))
 
     def events(self, *names: str, session_id: str | None = None) -> EventStream:
         """What happens, by the events' names; about one session that need not be attached, or about all that are."""
-        return EventStream(self._channel, names, session_id)
+        return EventStream(self._conversation, names, session_id)
 
     async def close(self) -> None:
         """Close the sessions that were opened here, and the connection. More than one call does no harm."""
-        owned = [seat for seat in self._channel.seats.values() if seat.owned]
+        owned = [seat for seat in self._conversation.seats.values() if seat.owned]
         try:
-            if owned and self._channel.link is not None:
+            if owned and self._conversation.link is not None:
                 async with asyncio.timeout(_CLOSE_S):
-                    calls = (self._channel.about("close", seat, repeat="never") for seat in owned)
+                    calls = (self._conversation.request(Ask.about("close", seat, repeat="never")) for seat in owned)
                     await asyncio.gather(*calls, return_exceptions=True)
         except TimeoutError:
             pass  # The server closes them when their leases end.
         finally:
-            await self._channel.close()
+            await self._conversation.keeper.close()
 
     def sync(self) -> SyncConnection:
         """A blocking facade of this connection, with an event loop of its own."""
@@ -304,9 +304,9 @@ class Connection:
 
     def _abandon(self) -> bool:
         """Drop the connection from whatever thread this is; whether there was one."""
-        return self._channel.abort_from_anywhere()
+        return self._conversation.keeper.abort_from_anywhere()
 
     def __del__(self) -> None:
-        channel = self.__dict__.get("_channel")
-        if channel is not None and not sys.is_finalizing() and channel.abort_from_anywhere():
+        conversation = self.__dict__.get("_conversation")
+        if conversation is not None and not sys.is_finalizing() and conversation.keeper.abort_from_anywhere():
             warnings.warn(f"unclosed {self!r}: use `with` or close()", ResourceWarning, stacklevel=2, source=self)

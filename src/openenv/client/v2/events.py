@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from openenv.client.v2.link import Link
+from openenv.client.v2.pending import Ask
 
 if TYPE_CHECKING:
-    from openenv.client.v2.channel import Channel
+    from openenv.client.v2.conversation import Conversation
 
 __all__ = ["Event", "EventHub", "EventStream"]
 
@@ -42,8 +43,8 @@ class EventStream:
     being resumed. It ends when its session ends or the connection is closed.
     """
 
-    def __init__(self, channel: Channel, names: tuple[str, ...], session: str | None) -> None:
-        self._channel = channel
+    def __init__(self, conversation: Conversation, names: tuple[str, ...], session: str | None) -> None:
+        self._conversation = conversation
         self._session = session
         self._waiting: deque[Event] = deque()
         self._news = asyncio.Event()
@@ -55,7 +56,7 @@ class EventStream:
     async def __aenter__(self) -> Self:
         if not self._begun:
             self._begun = True
-            await self._channel.events.open(self, self._session)
+            await self._conversation.events.open(self, self._session)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -83,7 +84,7 @@ class EventStream:
     async def close(self) -> None:
         """Hear nothing more. More than one call does no harm."""
         self.end()
-        await self._channel.events.leave(self, self._session)
+        await self._conversation.events.leave(self, self._session)
 
     def put(self, event: Event) -> None:
         """Hand it to the reader, who loses the oldest when ten thousand wait."""
@@ -105,8 +106,8 @@ class EventStream:
 class EventHub:
     """Who wants what, and what the server has been asked for."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
 
     @property
@@ -121,20 +122,20 @@ class EventHub:
             if name not in by_session.setdefault(session, []):
                 by_session[session].append(name)
         for session, names in by_session.items():
-            self._channel.tell("subscribe", {"events": self._asked(names, session)}, session=session, link=link)
+            self._conversation.tell("subscribe", {"events": self._asked(names, session)}, session=session, link=link)
 
     def _asked(self, names: list[str], session: str | None) -> list[str]:
         """The names to send: whoever watches a session of somebody else's is to hear of its end too."""
-        watched = session is not None and "step" in names and session not in self._channel.seats
+        watched = session is not None and "step" in names and session not in self._conversation.seats
         return sorted({*names, "session_ended"} if watched else names)
 
     async def open(self, stream: EventStream, session: str | None) -> None:
         """Begin to hear. Raises what the server refuses with."""
-        await self._channel.ready()
+        await self._conversation.keeper.ready()
         self._streams.add(stream)
         names = [name for name, _ in stream.wanted]
         try:
-            await self._channel.request("subscribe", {"events": self._asked(names, session)}, session=session)
+            await self._conversation.request(Ask("subscribe", {"events": self._asked(names, session)}, session=session))
         except BaseException:
             self._streams.discard(stream)
             raise
@@ -146,7 +147,7 @@ class EventHub:
         self._streams.discard(stream)
         left = stream.wanted - self.wanted - {(name, None) for name in _ALWAYS}
         if left:
-            self._channel.tell("unsubscribe", {"events": sorted(name for name, _ in left)}, session=session)
+            self._conversation.tell("unsubscribe", {"events": sorted(name for name, _ in left)}, session=session)
 
     def deliver(self, message: dict[str, Any]) -> None:
         """Hand an event to everybody who wants it."""
@@ -160,20 +161,20 @@ class EventHub:
             stream.put(event)
         if not takers and name not in _ALWAYS:  # whoever wanted it has gone without a word
             for about in {None, session}:
-                self._channel.tell("unsubscribe", {"events": [name]}, session=about)
+                self._conversation.tell("unsubscribe", {"events": [name]}, session=about)
         if name in _ALWAYS and session is not None:
             self._gone(event)
 
     def _gone(self, event: Event) -> None:
-        seat = self._channel.seats.get(event.session or "")
+        seat = self._conversation.seats.get(event.session or "")
         if seat is None:
             self.end(event.session)  # one that was only watched
             return
         reason = event.data.get("reason") if isinstance(event.data, dict) else None
         if event.name == "session_taken":
-            self._channel.part(seat, "another connection has taken it")
+            self._conversation.part(seat, "another connection has taken it")
         else:
-            self._channel.part(seat, reason if isinstance(reason, str) else "it has ended")
+            self._conversation.part(seat, reason if isinstance(reason, str) else "it has ended")
 
     def end(self, session: str | None = None) -> None:
         """End the streams about one session, or all."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
-from openenv.client.v2.wire import session_lost
+from openenv.client.loss import session_lost
 
-__all__ = ["Pending", "Repeat", "Seat", "admitted", "released"]
+__all__ = ["Ask", "Pending", "Repeat", "Seat", "admitted", "released"]
 
 Repeat = Literal["same", "again", "never"]
 """What to do with a request that a lost connection left without an answer.
@@ -70,17 +71,57 @@ class Seat:
         return self._answered
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask:
+    """What is asked of a server, before it has an id."""
+
+    op: str
+    data: Any = None
+    _: KW_ONLY
+    seats: tuple[Seat, ...] = ()
+    """The sessions that it has to do with."""
+    session: str | None = None
+    """The one that the frame names."""
+    repeat: Repeat = "again"
+    timeout_s: float | None = None
+    """How long the caller waits; the server is told."""
+    sink: Callable[[dict[str, Any]], bool] | None = None
+    """Takes one of several answers; whether it was the last."""
+
+    @classmethod
+    def about(
+        cls, op: str, seat: Seat, data: Any = None, *, repeat: Repeat = "again", timeout_s: float | None = None
+    ) -> Ask:
+        """Something about one session, which the frame names."""
+        return cls(op, data, seats=(seat,), session=seat.id, repeat=repeat, timeout_s=timeout_s)
+
+    @property
+    def one_effect(self) -> bool:
+        """Whether it changes one session: its outcome can be asked for when it was late."""
+        return self.repeat == "same" and len(self.seats) == 1
+
+    def message(self, number: int) -> dict[str, Any]:
+        """The request of this id, with what has been answered by now."""
+        message: dict[str, Any] = {"id": number, "op": self.op}
+        if self.session is not None:
+            message["session"] = self.session
+        if self.data is not None:
+            message["data"] = self.data
+        if acknowledged := min((seat.acknowledged for seat in self.seats), default=0):
+            message["ack"] = acknowledged
+        if self.timeout_s is not None:
+            message["deadline_ms"] = math.ceil(self.timeout_s * 1000)
+        return message
+
+
 @dataclass(slots=True, eq=False)
 class Pending:
     """A request without an answer."""
 
     message: dict[str, Any]
     frame: bytes
-    seats: tuple[Seat, ...]
-    repeat: Repeat
+    ask: Ask
     future: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    sink: Callable[[dict[str, Any]], bool] | None = None
-    """Takes one of several answers; whether it was the last."""
     taken: list[asyncio.Semaphore] = field(default_factory=list)
     """What is to be released at the end."""
     timer: asyncio.TimerHandle | None = None

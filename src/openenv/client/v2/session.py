@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 from openenv.client import frames
 from openenv.client.v2.events import EventStream
 from openenv.client.v2.forms import Forms, with_ending
-from openenv.client.v2.pending import Seat
+from openenv.client.v2.pending import Ask, Seat
 from openenv.client.v2.tools import tool_value
 from openenv.errors import ServerError, SessionLost, ValidationFailed
 from openenv.types import StepResult, Tool
@@ -71,7 +71,7 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
 
     def __init__(self, connection: Connection, seat: Seat, forms: Forms) -> None:
         self._connection = connection  # which lives as long as one of its sessions is in somebody's hands
-        self._channel = connection._channel
+        self._conversation = connection._conversation
         self._timeout_s = connection._timeout_s
         self._seat = seat
         self._forms = forms
@@ -117,16 +117,16 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         """
         self._seat.check()
         late = self._seat.late
-        if late is None or late.message["op"] not in ("reset", "step", "call_tool"):
+        if late is None or late.ask.op not in ("reset", "step", "call_tool"):
             raise ValidationFailed("No call of this session is late", hint="Ask right after DeadlineExceeded, once.")
         self._seat.late = None
-        op = late.message["op"]
-        answer = _object(await self._channel.repeat(late), op)
+        op = late.ask.op
+        answer = _object(await self._conversation.repeat(late), op)
         return self._taken_of_tool(answer) if op == "call_tool" else self._taken(answer)
 
     async def state(self, *, timeout_s: Timeout = DEFAULT) -> StateT:
         """Where the episode stands; while a step runs, where it stood before."""
-        answer = _object(await self._channel.about("state", self._seat, timeout_s=self._limit(timeout_s)), "state")
+        answer = await self._ask(Ask.about("state", self._seat, timeout_s=self._limit(timeout_s)))
         state: StateT = self._forms.state(_object(answer.get("state"), "state"))
         return state
 
@@ -134,7 +134,7 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         """The environment's tools as they are now. `ServerError` with ``UNSUPPORTED`` where it has none."""
         from openenv.client.tools import tool_of
 
-        answer = _object(await self._channel.about("list_tools", self._seat, timeout_s=self._limit(timeout_s)), "list_tools")
+        answer = await self._ask(Ask.about("list_tools", self._seat, timeout_s=self._limit(timeout_s)))
         listed = answer.get("tools")
         if not isinstance(listed, list):
             raise ServerError("The answer to list_tools has no list of tools", code="INTERNAL_ERROR")
@@ -164,7 +164,7 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         answer = await self._effect("snapshot", {"export": export}, timeout_s)
         told = answer.get("snapshot")
         try:
-            image = self._channel.encoding.unpack(told) if export else None
+            image = self._conversation.encoding.unpack(told) if export else None
         except ValueError as error:
             raise ServerError(f"The answer to snapshot has no bytes: {error}", code="INTERNAL_ERROR") from None
         return Snapshot(None if export else str(told), image, *_episode(answer), self.result)
@@ -180,7 +180,7 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         kept = snapshot.kept if isinstance(snapshot, Snapshot) else snapshot
         if not isinstance(kept, str | bytes):
             raise ValidationFailed(f"A snapshot is an id or bytes, not {type(kept).__name__}", field="snapshot")
-        sent = self._channel.encoding.pack(kept) if isinstance(kept, bytes) else kept
+        sent = self._conversation.encoding.pack(kept) if isinstance(kept, bytes) else kept
         answer = await self._effect("restore", {"snapshot": sent}, timeout_s)
         self.result = snapshot.result if isinstance(snapshot, Snapshot) else None
         self.episode_id, _ = _episode(answer)
@@ -198,15 +198,14 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         data: dict[str, Any] = {"count": count}
         if reseed is not None:
             data["reseed"] = [index(one) for one in reseed]
-        pending = await self._channel.begin(
-            "fork", data, timeout_s=self._limit(timeout_s), seats=(self._seat,), session=self.id, repeat="same"
-        )
-        answer = _object(await self._channel.wait(pending), "fork")
+        ask = Ask.about("fork", self._seat, data, repeat="same", timeout_s=self._limit(timeout_s))
+        pending = await self._conversation.begin(ask)
+        answer = _object(await self._conversation.wait(pending), "fork")
         result, episode_id = self.result, self.episode_id  # before others go on
-        seats = [self._channel.seat(name, owned=True) for name in session_names(answer)]
+        seats = [self._conversation.seat(name, owned=True) for name in session_names(answer)]
         if pending.sent > 1:  # They were made for a connection that may be gone.
             for seat in seats:
-                await self._channel.about("attach", seat)
+                await self._conversation.request(Ask.about("attach", seat))
         children = [RemoteSession(self._connection, seat, self._forms) for seat in seats]
         for child in children:
             child.result, child.episode_id = result, episode_id
@@ -214,12 +213,12 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
 
     def events(self, *names: str) -> EventStream:
         """What happens in this session, by the events' names: ``async for event in session.events("environment")``."""
-        return EventStream(self._channel, names, self.id)
+        return EventStream(self._conversation, names, self.id)
 
     async def detach(self) -> float:
         """Let go of the session; seconds that it goes on living. `Connection.attach` takes it up again."""
-        answer = _object(await self._channel.about("detach", self._seat), "detach")
-        self._channel.lose(self._seat, "it was detached")
+        answer = await self._ask(Ask.about("detach", self._seat))
+        self._conversation.lose(self._seat, "it was detached")
         lease = answer.get("lease_s")
         return float(lease) if isinstance(lease, int | float) else 0.0
 
@@ -228,17 +227,19 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         if self._seat.lost is not None:
             return
         try:
-            await self._channel.about("close", self._seat, timeout_s=self._timeout_s)
+            await self._conversation.request(Ask.about("close", self._seat, timeout_s=self._timeout_s))
         except SessionLost:
             return
-        self._channel.lose(self._seat, "it was closed")
+        self._conversation.lose(self._seat, "it was closed")
 
     def __repr__(self) -> str:
         return f"<RemoteSession {self.id}{' (lost)' if self.lost else ''}>"
 
     async def _effect(self, op: str, data: dict[str, Any], timeout_s: Timeout) -> dict[str, Any]:
-        answer = await self._channel.about(op, self._seat, data, repeat="same", timeout_s=self._limit(timeout_s))
-        return _object(answer, op)
+        return await self._ask(Ask.about(op, self._seat, data, repeat="same", timeout_s=self._limit(timeout_s)))
+
+    async def _ask(self, ask: Ask) -> dict[str, Any]:
+        return _object(await self._conversation.request(ask), ask.op)
 
     def _limit(self, timeout_s: Timeout) -> float | None:
         return self._timeout_s if isinstance(timeout_s, _Default) else timeout_s

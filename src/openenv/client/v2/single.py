@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from openenv.client.socket import Limits, session_lost
+from openenv.client.loss import session_lost
+from openenv.client.socket import Limits
 from openenv.client.v2.connection import Connection
 from openenv.client.v2.forms import with_ending
-from openenv.client.v2.pending import Repeat, Seat
+from openenv.client.v2.pending import Ask, Repeat, Seat
 from openenv.client.v2.tools import tool_value
 from openenv.errors import ServerError
 from openenv.types import StepResult
@@ -94,8 +95,8 @@ class SingleSession:
 
     async def _about(self, op: str, data: dict[str, Any] | None, seat: Seat) -> dict[str, Any]:
         repeat: Repeat = "same" if op in _EFFECTS else "again"
-        channel, timeout_s = self._connection._channel, self._connection._timeout_s
-        answer = await channel.about(op, seat, data, repeat=repeat, timeout_s=timeout_s)
+        ask = Ask.about(op, seat, data, repeat=repeat, timeout_s=self._connection._timeout_s)
+        answer = await self._connection._conversation.request(ask)
         if not isinstance(answer, dict):
             raise ServerError(f"The answer to {op} is no object", code="INTERNAL_ERROR")
         return answer

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal
 from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 
 from openenv.client import frames
-from openenv.errors import Cancelled, ConfigurationError, DeadlineExceeded, OpenEnvError, SessionLost, ValidationFailed
+from openenv.client.loss import session_lost
+from openenv.errors import Cancelled, ConfigurationError, DeadlineExceeded, OpenEnvError, ValidationFailed
 
 __all__ = [
     "Encoding",
@@ -22,7 +23,6 @@ __all__ = [
     "MessagePackEncoding",
     "encoding_of",
     "error_of",
-    "session_lost",
 ]
 
 EncodingName = Literal["json", "msgpack"]
@@ -195,11 +195,6 @@ def error_of(body: Mapping[str, Any]) -> OpenEnvError:
 
 
 _KINDS: dict[Any, type[OpenEnvError]] = {"DEADLINE_EXCEEDED": DeadlineExceeded, "CANCELLED": Cancelled}
-
-
-def session_lost(reason: str) -> SessionLost:
-    """The error of whoever goes on as if the session were still there."""
-    return SessionLost(f"The session is lost: {reason}", hint="Open another session, and reset it.")
 
 
 def _plain(value: Any) -> Any:
