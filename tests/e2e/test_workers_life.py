@@ -228,6 +228,53 @@ def test_a_worker_that_dies_is_started_anew_and_the_others_go_on(serve: Servers,
     assert counted(server)["steps"] == 7
 
 
+def with_program(program: Path, target: str) -> list[str]:
+    """The command of a server that starts this program for each of its workers."""
+    run = "import runpy, sys; sys.executable = sys.argv.pop(1); runpy.run_module('openenv.cli', None, '__main__', True)"
+    return [sys.executable, "-c", run, str(program), "serve", target, "--port", "0", "--workers", "2"]
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(serve: Servers, lines: Lines, tmp_path: Path) -> None:
+    program, away = tmp_path / "python", tmp_path / "away"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    server = serve.start(with_program(program, f"{TOYS}:mortal_app"), env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT)
+    kept, lost = session_on(server, 0), session_on(server, 1)
+    line = lines(server, 0)
+    program.rename(away)
+    with pytest.raises(httpx.HTTPError):
+        httpx.post(f"{server.url}/step", json={"action": {"text": "die"}}, headers={"X-Session-ID": lost})
+    refusal = f"worker 1 cannot be started: [Errno 2] No such file or directory: '{program}'; it is tried again in"
+    until(lambda: server.log().count(refusal) >= 3)
+    assert line.ask("POST", "/step", {"action": {"text": "a"}}, {"X-Session-ID": kept})[0] == 200
+    files = len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+    seen = server.log().count(refusal)
+    until(lambda: server.log().count(refusal) > seen)
+    assert len(list(Path(f"/proc/{server.pid}/fd").iterdir())) == files, "an attempt leaves no file open"
+    away.rename(program)
+    until(lambda: "worker 1 serves again" in server.log())
+    steps(server, session_on(server, 1), 1)
+    assert "Traceback" not in server.log()
+
+
+def test_workers_that_cannot_be_started_at_all_are_the_servers_end(tmp_path: Path) -> None:
+    command = with_program(tmp_path / "nothing", f"{TOYS}:quick_app")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert "worker 0 cannot be started: [Errno 2] No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_worker_that_sends_the_supervisor_nonsense_is_started_anew(serve: Servers) -> None:
+    server = serve(f"{TOYS}:mortal_app", "--workers", "2", cwd=ROOT)
+    headers = {"X-Session-ID": session_on(server, 1)}
+    with pytest.raises(httpx.HTTPError):
+        httpx.post(f"{server.url}/step", json={"action": {"text": "babble"}}, headers=headers, timeout=15)
+    until(lambda: "worker 1 serves again" in server.log())
+    assert "worker 1 sends what is no message and is ended" in server.log()
+    steps(server, session_on(server, 0), 1)
+
+
 def test_while_a_worker_is_stopped_the_rest_is_answered(serve: Servers, lines: Lines) -> None:
     """SIGSTOP stands for whatever keeps a process from answering."""
     server = serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT)

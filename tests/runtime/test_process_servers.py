@@ -118,7 +118,8 @@ def test_every_lost_worker_is_a_line_of_the_json_log(serve: Servers) -> None:
     sessions = [json.loads(line) for line in server.log().splitlines() if line.startswith('{"') and "session.open" in line]
     assert [line["session"] for line in lines[:4]] == [line["session"] for line in sessions]
     assert {(line["env"], line["level"], line["transport"]) for line in lines[:4]} == {("beast", "error", "websocket")}
-    told = [{name: line[name] for name in ("code", "phase", "signal", "limit", "limit_s", "limit_mb") if name in line} for line in lines]
+    names = ("code", "phase", "signal", "limit", "limit_s", "limit_mb")
+    told = [{name: line[name] for name in names if name in line} for line in lines]
     assert told[:4] == [
         {"code": "WORKER_CRASHED", "phase": "held", "signal": "SIGSEGV"},
         {"code": "WORKER_MEMORY", "phase": "held", "limit": "process_memory_mb", "limit_mb": 256},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import socket
+import stat
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -42,6 +44,12 @@ class Mortal(InlineTalker):
             os.abort()
         if action.text == "spin":
             time.sleep(action.seconds)
+        if action.text == "babble":  # to every process that this one is linked to
+            for file in range(3, 64):
+                with contextlib.suppress(OSError):
+                    if stat.S_ISSOCK(os.fstat(file).st_mode):
+                        os.write(file, b"nonsense")
+            time.sleep(60.0)
         return super().step(action)
 
 

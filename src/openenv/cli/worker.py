@@ -27,6 +27,8 @@ def main() -> None:
         os.set_inheritable(fd, False)  # not for the programs that environments start
     control = socket.socket(fileno=os.dup(berth.control))
     told = receive(control)
+    if told is None:
+        sys.exit(1)  # the supervisor is gone
     try:
         app = Served(**told["served"]).application()
     except ConfigurationError as error:

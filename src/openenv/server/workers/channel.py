@@ -238,10 +238,18 @@ def transmit(end: socket.socket, kind: Kind, what: Any, file: socket.socket | No
         socket.send_fds(end, [data], [file.fileno()])
 
 
-def receive(end: socket.socket) -> Any:
-    """One message that fits into a packet, as JSON, without an event loop; None at the end. Raises ``OSError``."""
+def receive(end: socket.socket) -> dict[str, Any] | None:
+    """One message that fits into a packet, as JSON, without an event loop; None at the end.
+
+    Raises ``OSError``, and ``ValueError`` for what is none.
+    """
     data = end.recv(PACKET + _HEAD.size)
-    return json.loads(data[_HEAD.size :]) if data else None
+    if not data:
+        return None
+    told = json.loads(data[_HEAD.size :])
+    if not isinstance(told, dict):
+        raise ValueError(f"a {type(told).__name__} is no message")
+    return told
 
 
 def _drop(fd: int | None) -> None:

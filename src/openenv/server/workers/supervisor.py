@@ -33,6 +33,8 @@ _SOON_S = 10.0
 """A worker that ends sooner after its start than this has failed to start."""
 _MOST_FAILURES = 5
 """Starts in a row that may fail."""
+_LONGEST_PAUSE_S = 10.0
+"""Between two attempts to start a worker while the system has no process, memory or file for it."""
 _GRACE_S = 2.0
 """How much later than a worker ends itself it is killed."""
 
@@ -58,6 +60,8 @@ class _Slot:
     worker: _Worker | None = None
     starts: int = 0
     failures: int = 0
+    refusals: int = 0
+    """Attempts in a row at which the system had no process for it."""
     due: float = 0.0
     """When to start the next one."""
 
@@ -132,8 +136,8 @@ class Supervisor:
             now = time.monotonic()
             if self._deadline is None:
                 for slot in self._slots:
-                    if slot.worker is None and slot.due <= now:
-                        self._start(slot)
+                    if slot.worker is None and slot.due <= now and self._deadline is None:
+                        self._try_to_start(slot)
             elif all(slot.worker is None for slot in self._slots):
                 return
             elif now >= self._deadline:
@@ -154,20 +158,38 @@ class Supervisor:
         due = [slot.due for slot in self._slots if slot.worker is None]
         return max(min(due) - now, 0.0) if due else None
 
+    def _try_to_start(self, slot: _Slot) -> None:
+        """Start a worker. While the system refuses, the others go on, and it is tried again; at the beginning there are none."""
+        try:
+            self._start(slot)
+        except OSError as error:
+            told = f"worker {slot.number} cannot be started: {error}"
+            if not self._announced:
+                self._failure = self._failure or OpenEnvError(told)
+                self._stop(None)
+                return
+            pause = min(0.1 * 2 ** min(slot.refusals, 10), _LONGEST_PAUSE_S)
+            slot.refusals += 1
+            slot.due = time.monotonic() + pause
+            log.error("%s; it is tried again in %g s", told, pause)
+        else:
+            slot.refusals = 0
+
     def _start(self, slot: _Slot) -> None:
         ours, theirs = pair()
-        listener = self._bind(self._reserved.getsockname()[1])
-        files = Berth(slot.number, self.workers, slot.starts, theirs.fileno(), listener.fileno(), self._census_fd)
-        berth = json.dumps(asdict(files) | {"parent": os.getpid()})
-        process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, BERTH: berth},
-            pass_fds=(files.control, files.listener, files.census),
-            process_group=0,  # a terminal's signals are the supervisor's alone
-        )
-        theirs.close()
-        listener.close()
+        try:
+            with theirs, self._bind(self._reserved.getsockname()[1]) as listener:
+                files = Berth(slot.number, self.workers, slot.starts, theirs.fileno(), listener.fileno(), self._census_fd)
+                process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, BERTH: json.dumps(asdict(files) | {"parent": os.getpid()})},
+                    pass_fds=(files.control, files.listener, files.census),
+                    process_group=0,  # a terminal's signals are the supervisor's alone
+                )
+        except OSError:
+            ours.close()
+            raise
         worker = slot.worker = _Worker(slot.number, process, ours, time.monotonic())
         slot.starts += 1
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(slot, worker))
@@ -178,6 +200,10 @@ class Supervisor:
             told = receive(worker.control)
         except OSError:
             told = None
+        except ValueError as error:
+            log.error("worker %d sends what is no message and is ended: %s", worker.number, error)
+            worker.process.kill()
+            return
         if told is None:  # its process ends
             self._selector.unregister(worker.control)
             return
