@@ -16,7 +16,6 @@ from openenv.runtime.play import Play
 from openenv.runtime.world import Finish, World
 
 if TYPE_CHECKING:
-    from openenv.runtime.executors import ThreadPool
     from openenv.runtime.executors.answers import Answer
     from openenv.runtime.executors.process import WorkerProcess
     from openenv.runtime.executors.processes import ProcessPool
@@ -71,13 +70,11 @@ class WorkerWorld(World):
         self,
         specification: EnvironmentSpecification,
         workers: ProcessPool,
-        pool: ThreadPool,
-        grading: ThreadPool,
         name: str | None,
         owner: Principal,
         context: RequestContext,
     ) -> None:
-        super().__init__(specification, pool, grading, name, owner, context)
+        super().__init__(specification, name, owner, context)
         self._workers = workers
         self._worker: WorkerProcess | None = None
         self._orders = OrderWriter(owner, context)
@@ -94,7 +91,6 @@ class WorkerWorld(World):
 
     def give_up(self) -> None:
         """End the process, whatever it is doing."""
-        super().give_up()
         if self._worker is not None:
             self._worker.lose(LaneLost("The server shuts down"))
 
@@ -133,7 +129,7 @@ class WorkerWorld(World):
 
         self._workers.acquire(got)
 
-    def _begin(self, operation: Operation, finish: Finish) -> None:
+    def _begin(self, operation: Operation, finish: Finish) -> Result | None:
         worker = self._worker
         assert worker is not None
         self._far.last_active = perf_counter()
@@ -141,7 +137,7 @@ class WorkerWorld(World):
             order = self._orders.write(operation)
         except OpenEnvError as error:
             self._finished(Result(error=error), finish)
-            return
+            return None
         limit = self._workers.hang_limit
         if operation.deadline is not None and operation.deadline < limit.seconds:
             limit = Limit("deadline", operation.deadline, GRACE_S)
@@ -156,6 +152,7 @@ class WorkerWorld(World):
 
         self._running = finish
         worker.perform(operation, order, limit, done)
+        return None
 
     def _note(self, answer: Answer) -> None:
         far = self._far

@@ -10,6 +10,7 @@ from openenv.errors import Forbidden, OpenEnvError, Overloaded
 from openenv.operation import Operation, Principal, RequestContext
 from openenv.runtime.executors import ProcessPool, ThreadPool
 from openenv.runtime.ids import SessionIds
+from openenv.runtime.local_world import LocalWorld
 from openenv.runtime.specification import EnvironmentSpecification
 from openenv.runtime.worker_world import WorkerWorld
 from openenv.runtime.world import World
@@ -60,8 +61,8 @@ class Worlds:
     def made(self, pool: ThreadPool, name: str | None, owner: Principal, context: RequestContext) -> World:
         """The same on other threads, for a single request."""
         if self._workers is None:
-            return World(self._specification, pool, self.grading, name, owner, context)
-        return WorkerWorld(self._specification, self._workers, pool, self.grading, name, owner, context)
+            return LocalWorld(self._specification, pool, self.grading, name, owner, context)
+        return WorkerWorld(self._specification, self._workers, name, owner, context)
 
     def named(self, name: str | None, operation: Operation, ids: SessionIds) -> tuple[World, bool]:
         """The world of this name, or a new one; and whether it is new. Context alone opens nobody else's world.
