@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import sys
-import warnings
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, Literal, ParamSpec, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from openenv.client import frames
 from openenv.client.address import Address
+from openenv.client.blockable import Blockable, awaited, warn_unclosed
 from openenv.client.loss import session_lost
 from openenv.client.settings import positive, size_in_bytes
 from openenv.client.socket import Limits, Socket
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
 ActionT = TypeVar("ActionT", default=Any)
 ObservationT = TypeVar("ObservationT", default=Any)
 StateT = TypeVar("StateT", default=Any)
-
-_SelfT = TypeVar("_SelfT")
-_ResultT = TypeVar("_ResultT")
-_Params = ParamSpec("_Params")
 
 REFUSALS = frozenset(
     {
@@ -47,27 +42,7 @@ REFUSALS = frozenset(
 """The codes with which a server turns a new socket away: no session was there to be lost, and one may try again."""
 
 
-def awaited(
-    method: Callable[Concatenate[_SelfT, _Params], Coroutine[Any, Any, _ResultT]],
-) -> Callable[Concatenate[_SelfT, _Params], Coroutine[Any, Any, _ResultT]]:
-    """Make a coroutine method refuse to be called where nobody can await it, instead of doing nothing in silence."""
-
-    @functools.wraps(method)
-    def call(self: _SelfT, /, *args: _Params.args, **kwargs: _Params.kwargs) -> Coroutine[Any, Any, _ResultT]:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            name = type(self).__name__
-            raise ConfigurationError(
-                f"{name}.{method.__name__}() has to be awaited, and no event loop is running here",
-                hint=f"For blocking calls write `with {name}(...) as client:`; else await it inside an `async def`.",
-            ) from None
-        return method(self, *args, **kwargs)
-
-    return call
-
-
-class EnvClient(Generic[ActionT, ObservationT, StateT]):
+class EnvClient(Blockable, Generic[ActionT, ObservationT, StateT]):
     """A session with an environment on a server.
 
     Async: ``async with EnvClient(url) as client: result = await client.reset()``. Blocking:
@@ -133,7 +108,6 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         self._lock = asyncio.Lock()
         self._lost: str | None = None
         self._closed = False
-        self._facade: SyncEnvClient[ActionT, ObservationT, StateT] | None = None
         if protocol not in ("openenv", "v2"):
             raise ConfigurationError(f"protocol is 'openenv' or 'v2', not {protocol!r}", field="protocol")
         if protocol == "v2":
@@ -224,21 +198,6 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
         return SyncEnvClient(self)
 
-    async def __aenter__(self) -> Self:
-        return await self.connect()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
-
-    def __enter__(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:
-        self._facade = self.sync()
-        return self._facade.__enter__()
-
-    def __exit__(self, *exc_info: object) -> None:
-        facade, self._facade = self._facade, None
-        if facade is not None:
-            facade.close()
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._address}>"
 
@@ -327,4 +286,4 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
     def __del__(self) -> None:
         if (self._socket or self._v2) is not None and not sys.is_finalizing() and self._abandon():
-            warnings.warn(f"unclosed {self!r}: use `with` or close()", ResourceWarning, stacklevel=2, source=self)
+            warn_unclosed(self)

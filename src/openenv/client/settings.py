@@ -14,7 +14,11 @@ def positive(name: str, value: float | None) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigurationError(f"{name} must be a number above 0, not {value!r}", field=name, hint="None means no limit.")
+        raise ConfigurationError(
+            f"{name} must be a number above 0, not {value!r}",
+            field=name,
+            hint="None means no limit, and a small number such as 0.001 hardly any at all.",
+        )
     return None if math.isinf(value) else float(value)
 
 

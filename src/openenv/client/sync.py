@@ -8,12 +8,12 @@ import functools
 import inspect
 import sys
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any, Generic, Self
 
 from typing_extensions import TypeVar
 
+from openenv.client.blockable import warn_unclosed
 from openenv.client.core import ActionT, EnvClient, ObservationT, StateT
 from openenv.client.loss import session_lost
 from openenv.errors import ConfigurationError
@@ -136,7 +136,7 @@ class BlockingFacade:
             return
         self._client._abandon()
         thread.stop(wait=False)
-        warnings.warn(f"unclosed {self!r}: use `with` or close()", ResourceWarning, stacklevel=2, source=self)
+        warn_unclosed(self)
 
     def _run(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         self._check_thread()

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from openenv.client import frames
-from openenv.client.core import ActionT, EnvClient, ObservationT, StateT, awaited
+from openenv.client.blockable import awaited
+from openenv.client.core import ActionT, EnvClient, ObservationT, StateT
 from openenv.client.sync import SyncEnvClient
 from openenv.errors import InvalidArguments, OpenEnvError, ServerError, ToolFailed, ToolNotFound
 from openenv.types import Tool
@@ -87,10 +88,6 @@ class ToolClient(EnvClient[ActionT, ObservationT, StateT]):
     def sync(self) -> SyncToolClient[ActionT, ObservationT, StateT]:
         """A blocking facade of this client, with an event loop of its own."""
         return SyncToolClient(self)
-
-    def __enter__(self) -> SyncToolClient[ActionT, ObservationT, StateT]:
-        self._facade = facade = self.sync()
-        return facade.__enter__()
 
     async def _call(self, method: str, params: Mapping[str, Any]) -> Any:
         if self._v2 is not None:

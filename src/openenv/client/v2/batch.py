@@ -229,8 +229,9 @@ def failed(outcomes: Sequence[Outcome]) -> BatchFailed:
     """The error that tells of those that failed, and has all results."""
     failures = {place: one for place, one in enumerate(outcomes) if isinstance(one, OpenEnvError)}
     place, first = next(iter(failures.items()))
+    lost = next((one.hint or "" for one in failures.values() if isinstance(one, SessionLost)), "")
     return BatchFailed(
         f"{len(failures)} of {len(outcomes)} steps failed; the first one is number {place}: {first}",
         results=outcomes,
-        hint="The others were taken: `results` has what each came to.",
+        hint="The others were taken: `results` has what each came to." + (lost and f" {lost}"),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -14,6 +13,7 @@ from pydantic import BaseModel
 
 from openenv.client import frames
 from openenv.client.address import Address
+from openenv.client.blockable import Blockable, awaited, warn_unclosed
 from openenv.client.settings import positive, size_in_bytes
 from openenv.client.v2.batch import Outcome, as_finished, failed, together
 from openenv.client.v2.conversation import Conversation
@@ -21,7 +21,7 @@ from openenv.client.v2.events import EventStream
 from openenv.client.v2.forms import Forms
 from openenv.client.v2.link import LinkSettings
 from openenv.client.v2.pending import Ask, Seat
-from openenv.client.v2.session import DEFAULT, RemoteSession, Timeout, session_names
+from openenv.client.v2.session import DEFAULT, RemoteSession, Timeout, limit_of, session_names
 from openenv.client.v2.wire import EncodingName, Hello, encoding_of
 from openenv.errors import OpenEnvError
 from openenv.types import StepResult
@@ -37,7 +37,7 @@ _CLOSE_S = 10.0
 AnySession = RemoteSession[Any, Any, Any]
 
 
-class Connection:
+class Connection(Blockable):
     """A WebSocket that carries many sessions, and is replaced when it is lost: no step is lost by that, or taken twice.
 
     Async: ``async with Connection(url) as connection: [session] = await connection.open()``. Blocking:
@@ -91,7 +91,6 @@ class Connection:
             encoding_of(encoding),
             positive("resume_within_s", resume_within_s),
         )
-        self._facade: SyncConnection | None = None
 
     # What is there.
 
@@ -122,6 +121,7 @@ class Connection:
 
     # What a user calls.
 
+    @awaited
     async def connect(self) -> Self:
         """Connect, if it is not connected.
 
@@ -146,6 +146,7 @@ class Connection:
         state_type: type[BaseModel] | None = None,
     ) -> list[AnySession]: ...
 
+    @awaited
     async def open(
         self,
         count: int = 1,
@@ -188,6 +189,7 @@ class Connection:
         state_type: type[BaseModel] | None = None,
     ) -> AnySession: ...
 
+    @awaited
     async def attach(
         self,
         session_id: str,
@@ -209,6 +211,7 @@ class Connection:
         session.episode_id = frames.text_of(told.get("episode_id"), "") or None
         return session
 
+    @awaited
     async def ping(self) -> float:
         """Ask the server for a sign of life, over all that is between; the seconds that it took."""
         clock = asyncio.get_running_loop().time
@@ -230,6 +233,7 @@ class Connection:
         self, entries: Sequence[tuple[AnySession, Any]], *, errors: Literal["return"], timeout_s: Timeout = DEFAULT
     ) -> list[StepResult[Any] | OpenEnvError]: ...
 
+    @awaited
     async def batch(
         self,
         entries: Sequence[tuple[AnySession, Any]],
@@ -262,6 +266,7 @@ class Connection:
         """What happens, by the events' names; about one session that need not be attached, or about all that are."""
         return EventStream(self._conversation, names, session_id)
 
+    @awaited
     async def close(self) -> None:
         """Close the sessions that were opened here, and the connection. More than one call does no harm."""
         owned = [seat for seat in self._conversation.seats.values() if seat.owned]
@@ -281,26 +286,11 @@ class Connection:
 
         return SyncConnection(self)
 
-    async def __aenter__(self) -> Self:
-        return await self.connect()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
-
-    def __enter__(self) -> SyncConnection:
-        self._facade = self.sync()
-        return self._facade.__enter__()
-
-    def __exit__(self, *exc_info: object) -> None:
-        facade, self._facade = self._facade, None
-        if facade is not None:
-            facade.close()
-
     def __repr__(self) -> str:
         return f"<Connection with {self._address}>"
 
     def _limit(self, timeout_s: Timeout) -> float | None:
-        return timeout_s if timeout_s is None or isinstance(timeout_s, int | float) else self._timeout_s
+        return limit_of(timeout_s, self._timeout_s)
 
     def _abandon(self) -> bool:
         """Drop the connection from whatever thread this is; whether there was one."""
@@ -309,4 +299,4 @@ class Connection:
     def __del__(self) -> None:
         conversation = self.__dict__.get("_conversation")
         if conversation is not None and not sys.is_finalizing() and conversation.keeper.abort_from_anywhere():
-            warnings.warn(f"unclosed {self!r}: use `with` or close()", ResourceWarning, stacklevel=2, source=self)
+            warn_unclosed(self)

@@ -134,7 +134,8 @@ class Conversation:
         frame = self.encoding.encode(message)
         if len(frame) > self.limits.frame_bytes:
             raise PayloadTooLarge(
-                f"The {message['op']} makes a frame of {len(frame)} bytes, and the server takes {int(self.limits.frame_bytes)}"
+                f"The {message['op']} makes a frame of {len(frame)} bytes, and the server takes {int(self.limits.frame_bytes)}",
+                hint="Send less in it, or the entries of a batch in several.",
             )
         return frame
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, SupportsIndex
 from typing_extensions import TypeVar
 
 from openenv.client import frames
+from openenv.client.settings import positive
 from openenv.client.v2.events import EventStream
 from openenv.client.v2.forms import Forms, with_ending
 from openenv.client.v2.pending import Ask, Seat
@@ -36,6 +37,11 @@ class _Default:
 
 DEFAULT = _Default()
 Timeout = float | None | _Default
+
+
+def limit_of(timeout_s: Timeout, default: float | None) -> float | None:
+    """How long a call waits, in seconds; ``None``: for ever. Raises `ConfigurationError` for what is no such number."""
+    return default if isinstance(timeout_s, _Default) else positive("timeout_s", timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,11 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         """
         kept = snapshot.kept if isinstance(snapshot, Snapshot) else snapshot
         if not isinstance(kept, str | bytes):
-            raise ValidationFailed(f"A snapshot is an id or bytes, not {type(kept).__name__}", field="snapshot")
+            raise ValidationFailed(
+                f"A snapshot is an id or bytes, not {type(kept).__name__}",
+                field="snapshot",
+                hint="Give what snapshot() returned, or its `id` or `image`.",
+            )
         sent = self._conversation.encoding.pack(kept) if isinstance(kept, bytes) else kept
         answer = await self._effect("restore", {"snapshot": sent}, timeout_s)
         self.result = snapshot.result if isinstance(snapshot, Snapshot) else None
@@ -242,7 +252,7 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
         return _object(await self._conversation.request(ask), ask.op)
 
     def _limit(self, timeout_s: Timeout) -> float | None:
-        return self._timeout_s if isinstance(timeout_s, _Default) else timeout_s
+        return limit_of(timeout_s, self._timeout_s)
 
     def _taken(self, answer: dict[str, Any]) -> StepResult[ObservationT]:
         episode_id = answer.get("episode_id")

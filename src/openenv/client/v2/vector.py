@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from operator import index
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, SupportsIndex
 
+from openenv.client.blockable import Blockable, awaited
 from openenv.client.v2.batch import Outcome, Reset, failed
 from openenv.client.v2.connection import Connection
 from openenv.client.v2.forms import Forms
@@ -33,7 +34,7 @@ class EndedStepResult(StepResult[ObservationT]):
     """The last step's own result."""
 
 
-class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
+class VectorEnvClient(Blockable, Generic[ActionT, ObservationT, StateT]):
     """Environments on a server, stepped together: one frame for all of them, whose results come in one frame too.
 
     Async: ``async with VectorEnvClient(url, 64) as vector: results = await vector.reset(seed=7)``. Blocking:
@@ -145,7 +146,6 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
         self._options = dict(reset_options or {})
         self._sessions: list[RemoteSession[ActionT, ObservationT, StateT]] = []
         self._restarted: set[str] = set()
-        self._facade: SyncVectorEnvClient[ActionT, ObservationT, StateT] | None = None
 
     @property
     def sessions(self) -> list[RemoteSession[ActionT, ObservationT, StateT]]:
@@ -162,12 +162,14 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
         """The environments whose sessions are lost, and why; `restart` gives them new ones."""
         return {place: one.lost for place, one in enumerate(self._sessions) if one.lost is not None}
 
+    @awaited
     async def connect(self) -> Self:
         """Connect and open the sessions, if that has not been done. Raises as `Connection.connect` and `Connection.open` do."""
         if not self._sessions:
             self._sessions = await self._opened([self._forms] * self.num_envs)
         return self
 
+    @awaited
     async def reset(
         self,
         *,
@@ -193,6 +195,7 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
         outcomes = await self._batch([(self._at(place), reset) for place, reset in zip(places, resets, strict=True)], timeout_s)
         return self._told(outcomes)
 
+    @awaited
     async def step(self, actions: Sequence[ActionT], *, timeout_s: Timeout = DEFAULT) -> list[StepResult[ObservationT]]:
         """Take a step in every environment.
 
@@ -201,7 +204,11 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
             timeout_s: How long to wait for each.
         """
         if len(actions) != self.num_envs:
-            raise ValidationFailed(f"{len(actions)} actions for {self.num_envs} environments", field="actions")
+            raise ValidationFailed(
+                f"{len(actions)} actions for {self.num_envs} environments",
+                field="actions",
+                hint="step() takes one for each; those of environments that are reset are ignored, and may be None.",
+            )
         await self.connect()
         # In "same_step" only what a failed reset, or `restart`, has left.
         due = [False] * self.num_envs if self.autoreset == "disabled" else self.ended
@@ -214,6 +221,7 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
             await self._reset_ended(outcomes, timeout_s)
         return self._told(outcomes)
 
+    @awaited
     async def restart(self, *indices: int) -> None:
         """Give environments new sessions, those that are lost unless ``indices`` names some.
 
@@ -230,6 +238,7 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
             self._restarted.add(session.id)
             self._sessions[place] = session
 
+    @awaited
     async def close(self) -> None:
         """Close the sessions and the connection, unless they are somebody else's. More than one call does no harm."""
         if self._borrowed:
@@ -243,25 +252,6 @@ class VectorEnvClient(Generic[ActionT, ObservationT, StateT]):
         from openenv.client.v2.blocking import SyncVectorEnvClient
 
         return SyncVectorEnvClient(self)
-
-    async def __aenter__(self) -> Self:
-        try:
-            return await self.connect()
-        except BaseException:
-            await self.close()
-            raise
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
-
-    def __enter__(self) -> SyncVectorEnvClient[ActionT, ObservationT, StateT]:
-        self._facade = self.sync()
-        return self._facade.__enter__()
-
-    def __exit__(self, *exc_info: object) -> None:
-        facade, self._facade = self._facade, None
-        if facade is not None:
-            facade.close()
 
     def __len__(self) -> int:
         return self.num_envs
@@ -330,5 +320,9 @@ def _seeds(seed: SupportsIndex | Iterable[SupportsIndex | None] | None, places: 
     except TypeError:
         raise ValidationFailed(f"a seed is a whole number, not {seed!r}", field="seed", example=7) from None
     if len(seeds) != len(places):
-        raise ValidationFailed(f"{len(seeds)} seeds for {len(places)} environments", field="seed")
+        raise ValidationFailed(
+            f"{len(seeds)} seeds for {len(places)} environments",
+            field="seed",
+            hint="Give one for each that is reset, or a number: the first one's, and each next one has one more.",
+        )
     return seeds
