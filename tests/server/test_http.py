@@ -94,6 +94,13 @@ def test_wrong_bodies_are_422_with_the_place(talk: httpx.Client, path: str, body
     talk.delete(f"/sessions/{made}")
 
 
+def test_a_body_of_too_many_values_is_422_and_short(talk: httpx.Client) -> None:
+    for path in ("/reset", "/step"):
+        refused = talk.post(path, json={"action": {"text": [1] * 500_000}})
+        assert refused.status_code == 422
+        assert refused.json()["detail"][0]["ctx"] == {"error": "more than 500000 values; send less at once"}
+
+
 def test_what_the_environment_raises_is_a_typed_500(talk: httpx.Client) -> None:
     answer = talk.post("/step", json={"action": {"text": "boom"}})
     assert answer.status_code == 500

@@ -25,7 +25,7 @@ from openenv.errors import (
     ValidationFailed,
 )
 from openenv.operation import Operation, Result
-from openenv.protocol.json import dump, dump_error, parse
+from openenv.protocol.json import dump, dump_error, parse, refusal
 from openenv.types import ToolListing, ToolResult
 
 __all__ = [
@@ -93,9 +93,7 @@ class JsonRpcCodec:
         try:
             request = _Request.model_validate(message)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            return _undecoded(RpcCall(), INVALID_REQUEST, f"Invalid request: {where}: {first['msg']}")
+            return _undecoded(RpcCall(), INVALID_REQUEST, f"Invalid request: {refusal(error).hint}")
         call = RpcCall(id=request.id)
         params = request.params
         session = params.get("session_id")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sized
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from openenv.errors import ExecutionFailed, InvalidFrame
+from openenv.protocol.json import MOST_VALUES, in_one_go
 
 try:
     import msgpack as _msgpack
@@ -19,9 +21,11 @@ else:
 
 log = logging.getLogger("openenv.protocol")
 
-__all__ = ["available", "pack", "unpack"]
+__all__ = ["available", "first_entry", "pack", "unpack"]
 
 _DEEPEST = 200
+_LONGEST_FIRST = 64
+"""Bytes in which an entry is to be found."""
 _HEADS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 """Bytes with which maps and lists begin, and others too: with no more of them than levels, nothing is too deep."""
 
@@ -31,16 +35,34 @@ def available() -> bool:
     return msgpack is not None
 
 
-def unpack(frame: bytes) -> Any:
-    """The value of a frame. Raises `InvalidFrame`: also for extension types but the timestamp."""
+def unpack(frame: bytes, *, bounded: bool = False) -> Any:
+    """The value of a frame. Raises `InvalidFrame`: also for extension types but the timestamp.
+
+    A request is read ``bounded``: with more than `MOST_VALUES` values it is refused too.
+    """
+    how: dict[str, Any] = {"raw": False, "strict_map_key": True, "timestamp": 3, "ext_hook": _no_extension}
+    if bounded and len(frame) > MOST_VALUES:
+        how["list_hook"] = how["object_hook"] = _counting()
+    nested = len(frame) - len(frame.translate(None, _HEADS)) > _DEEPEST
     try:
-        value = msgpack.unpackb(frame, raw=False, strict_map_key=True, timestamp=3, ext_hook=_no_extension)
+        value = in_one_go(lambda: msgpack.unpackb(frame, **how)) if nested else msgpack.unpackb(frame, **how)
     except Exception as error:  # noqa: BLE001 - its exceptions have no common base but this, and all mean the same here
         why = str(error)[:300] or type(error).__name__
         raise InvalidFrame(f"Invalid MessagePack: {why}", hint="Send one map with text keys.") from None
-    if len(frame) - len(frame.translate(None, _HEADS)) > _DEEPEST and _is_deep(value):
+    if nested and _is_deep(value):
         raise InvalidFrame("Invalid MessagePack: nested too deeply", hint="Send a flatter message.")
     return value
+
+
+def first_entry(frame: bytes) -> tuple[Any, Any] | None:
+    """The first key and value of a map that cannot be read as a whole; None where these cannot be either."""
+    reader = msgpack.Unpacker()
+    try:
+        reader.feed(frame[:_LONGEST_FIRST])
+        reader.read_map_header()
+        return reader.unpack(), reader.unpack()
+    except Exception:  # noqa: BLE001 - as in `unpack`; the frame was refused already
+        return None
 
 
 def pack(value: Any, *, textual: bool = False) -> bytes:
@@ -104,6 +126,20 @@ def _text_keyed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_text_keyed(one) for one in value]
     return value
+
+
+def _counting() -> Callable[[Sized], Sized]:
+    """Takes each list and map that is read, until there is too much in them."""
+    left = MOST_VALUES
+
+    def count(one: Sized) -> Sized:
+        nonlocal left
+        left -= 1 + len(one)
+        if left < 0:
+            raise ValueError(f"more than {MOST_VALUES} values; send less at once")
+        return one
+
+    return count
 
 
 def _no_extension(code: int, data: bytes) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from openenv.errors import OpenEnvError, ValidationFailed
 from openenv.operation import Operation, Result
-from openenv.protocol.json import parse
+from openenv.protocol.json import MOST_VALUES, is_vast, parse
 from openenv.protocol.jsonrpc import JsonRpcCodec, RpcCall
 from openenv.protocol.openenv import OpenEnvCodec, both_dialects
 from openenv.protocol.simple import SimpleCodec
@@ -35,6 +35,8 @@ class SocketCodec:
 
     def decode(self, frame: str) -> Frame:
         """Never raises: a frame that cannot be understood becomes an ``invalid`` operation with the error."""
+        if len(frame) > MOST_VALUES and is_vast(frame):
+            return self._decode_slowly(frame)  # which refuses it
         if frame.startswith('{"action"'):
             operation = self._simple.decode_step(frame)
             if operation is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, NotRequired, get_args
@@ -17,14 +18,17 @@ from pydantic_core import SchemaValidator
 from typing_extensions import TypedDict
 
 from openenv.errors import InvalidFrame, OpenEnvError, SnapshotRefused, UnknownType, ValidationFailed
-from openenv.protocol.json import parse, refusal
-from openenv.protocol.messagepack import unpack
+from openenv.protocol.json import MOST_VALUES, is_vast, parse, refusal
+from openenv.protocol.messagepack import first_entry, unpack
 from openenv.types import is_choice
 
 __all__ = ["EVENTS", "MOST_ENTRIES", "Entry", "EventName", "Request", "V2Codec", "snapshot_bytes"]
 
 MOST_ENTRIES: Final = 4096
 """Of one batch, and sessions of one ``open``."""
+MOST_FORKS: Final = 1024
+_MOST_TOLD: Final = 10 * MOST_ENTRIES
+"""Faults of a batch's entries that are listed: its answer is not to be many times as long as the frame."""
 
 EventName = Literal["tools_changed", "session_ended", "session_taken", "environment", "progress", "log", "step", "draining"]
 EVENTS: Final = frozenset(get_args(EventName))
@@ -63,8 +67,8 @@ class _Restore(_Data):
 
 
 class _Fork(_Data):
-    count: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
-    reseed: list[int] | None = None
+    count: Annotated[int, Field(strict=True, ge=1, le=MOST_FORKS)] = 1
+    reseed: Annotated[list[int], Field(max_length=MOST_FORKS)] | None = None
 
 
 class _Subscribe(_Data):
@@ -100,6 +104,7 @@ _DATA: Final[Mapping[str, TypeAdapter[Any]]] = {
     "unsubscribe": TypeAdapter(_Subscribe),
 }
 _ENTRY: Final = "an entry has either 'action' or 'reset' beside its session"
+_BEGINS_WITH_ID: Final = re.compile(r'\s{0,9}\{\s{0,9}"id"\s{0,9}:\s{0,9}([0-9]{1,16})\s{0,9}[,}]')
 _WITHOUT_SESSION: Final = frozenset({"ping", "open", "batch"})
 _EITHER: Final = frozenset({"subscribe", "unsubscribe"})
 
@@ -158,17 +163,19 @@ class V2Codec:
         try:
             if isinstance(frame, str):
                 return self._of_text(frame)
-            return self._of_message(unpack(frame))
+            return self._of_message(unpack(frame, bounded=True))
         except OpenEnvError as error:
-            return Request(None, "invalid", error=error)
+            return Request(_first_id(frame), "invalid", error=error)
         except RecursionError:
-            return Request(None, "invalid", error=InvalidFrame("nested too deeply", hint="Send a flatter document."))
+            deep = InvalidFrame("nested too deeply", hint="Send a flatter document.")
+            return Request(_first_id(frame), "invalid", error=deep)
 
     def _of_text(self, text: str) -> Request:
+        usual = len(text) <= MOST_VALUES or not is_vast(text)
         try:
-            if '"batch"' in text[:64]:
+            if usual and '"batch"' in text[:64]:
                 return _batch(self._batch.validate_json(text))
-            if '"step"' in text[:64]:
+            if usual and '"step"' in text[:64]:
                 return _step(self._step.validate_json(text))
         except ValidationError:
             pass  # what is wrong is found out below, where it takes longer
@@ -192,10 +199,8 @@ class V2Codec:
 
     def _of_mapping(self, message: dict[str, Any]) -> Request:
         """Any frame, part by part, so that the error says which part is wrong."""
-        number = message.get("id")
-        known = number if type(number) is int and 1 <= number <= 2**53 - 1 else None
         session = message.get("session")
-        request = Request(known, "invalid", session if isinstance(session, str) else None)
+        request = Request(_as_id(message.get("id")), "invalid", session if isinstance(session, str) else None)
         try:
             envelope = _ENVELOPE.validate_python(message)
             op = envelope["op"]
@@ -225,12 +230,12 @@ class V2Codec:
         except ValidationError as error:
             raise refusal(error, message=f"Invalid data for {op!r}") from None
 
-    def _action_of(self, data: Any) -> Any:
+    def _action_of(self, data: Any, room: int | None = None) -> Any:
         try:
             written = _written(data)
             return self._action.validate_python(data) if written is None else self._action.validate_json(written)
         except ValidationError as error:
-            raise refusal(error, message="Invalid action", choice=self._choice) from None
+            raise refusal(error, message="Invalid action", choice=self._choice, room=room) from None
 
     def _entries(self, data: dict[str, Any]) -> tuple[list[Entry], bool]:
         """A batch's entries one by one: a wrong one is that one's error, and does not concern the others."""
@@ -242,9 +247,15 @@ class V2Codec:
                 field="entries",
                 example={"entries": [{"session": "…", "action": {}}], "as_finished": False},
             )
-        return [self._entry(one, index) for index, one in enumerate(entries)], as_finished
+        read: list[Entry] = []
+        room = _MOST_TOLD
+        for index, one in enumerate(entries):
+            entry = self._entry(one, index, room)
+            room -= len(entry.error.errors or ()) if entry.error is not None else 0
+            read.append(entry)
+        return read, as_finished
 
-    def _entry(self, one: Any, index: int) -> Entry:
+    def _entry(self, one: Any, index: int, room: int) -> Entry:
         session = one.get("session") if isinstance(one, dict) else None
         if not isinstance(session, str) or len(session) > 255:
             raise ValidationFailed("an entry names a session", field=f"entries.{index}.session")
@@ -253,7 +264,7 @@ class V2Codec:
             if len(one) != 2 or not (one.keys() & {"action", "reset"}):
                 raise ValidationFailed(_ENTRY, field=f"entries.{index}")
             if "action" in one:
-                entry.data = self._action_of(one["action"])
+                entry.data = self._action_of(one["action"], max(room, 0))
             elif isinstance(one["reset"], dict):
                 entry.op, entry.data = "reset", one["reset"]
             else:
@@ -271,6 +282,19 @@ def snapshot_bytes(sent: str | bytes) -> bytes:
         return base64.b64decode(sent.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError):
         raise SnapshotRefused("this is neither the id of a snapshot nor base64", field="snapshot") from None
+
+
+def _as_id(number: Any) -> int | None:
+    return number if type(number) is int and 1 <= number <= 2**53 - 1 else None
+
+
+def _first_id(frame: str | bytes) -> int | None:
+    """The id of a frame that cannot be read, where it is what the frame begins with: whoever sent it waits for an answer."""
+    if isinstance(frame, str):
+        found = _BEGINS_WITH_ID.match(frame)
+        return _as_id(int(found[1])) if found is not None else None
+    key, value = first_entry(frame) or (None, None)
+    return _as_id(value) if key == "id" else None
 
 
 def _check_session(op: str, session: str | None) -> None:

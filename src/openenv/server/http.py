@@ -290,7 +290,7 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 def _json(raw: bytes) -> Any:
     try:
-        return loads(raw)
+        return loads(raw, bounded=True)
     except json.JSONDecodeError as error:
         place, reason = error.pos, error.msg
     except (RecursionError, ValueError) as error:

@@ -54,6 +54,8 @@ async def test_a_frame_over_the_limit_closes_with_1009(url: str) -> None:
     ("frame", "number", "error"),
     [
         ("{", None, "INVALID_JSON"),
+        ('{"id": 3, "op": ', 3, "INVALID_JSON"),
+        ('{"op": "ping", "id": 3', None, "INVALID_JSON"),
         ("[]", None, "VALIDATION_ERROR"),
         ('{"op": "ping"}', None, "VALIDATION_ERROR"),
         ('{"id": 0, "op": "ping"}', None, "VALIDATION_ERROR"),
@@ -88,9 +90,10 @@ async def test_what_is_wrong_with_a_frame_is_told(openenv_url: str, frame: str, 
 
 async def test_messagepack_has_bytes_text_keys_and_no_extensions(url: str) -> None:
     async with Wire(url, MSGPACK) as wire, Wire(url) as other:
-        for frame in (b"\xc1", msgpack.packb({1: 2}), msgpack.packb({"id": 1, "op": "ping", "data": msgpack.ExtType(5, b"")})):
+        extended = msgpack.packb({"id": 1, "op": "ping", "data": msgpack.ExtType(5, b"")})
+        for frame, number in ((b"\xc1", None), (msgpack.packb({1: 2}), None), (extended, 1)):
             answer = await wire.raw(frame or b"")
-            assert (answer["id"], code(answer)) == (None, "INVALID_JSON")
+            assert (answer["id"], code(answer)) == (number, "INVALID_JSON")
         session, there = *await wire.open(), *await other.open()
         image = (await wire.ask(id=2, op="snapshot", session=session, data={"export": True}))["ok"]["snapshot"]
         assert isinstance(image, bytes)

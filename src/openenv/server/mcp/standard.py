@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from openenv.errors import InvalidFrame, Overloaded, SessionError, ValidationFailed
 from openenv.operation import Operation, Result
-from openenv.protocol.json import dump, parse
+from openenv.protocol.json import dump, parse, refusal
 from openenv.runtime import Session, SessionRequest
 from openenv.server.core import ServerCore
 from openenv.server.http import JSON
@@ -86,9 +86,8 @@ class StandardMcp:
             JSONRPCRequest.model_validate(message)
             InitializeRequestParams.model_validate(message.get("params") or {})
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ValidationFailed(f"initialize: {where}: {first['msg']}", field=where) from None
+            told = refusal(error)
+            raise ValidationFailed(f"initialize: {told.hint}", field=told.field) from None
         session, owned = await self._seat_for(caller)
         if sum(hosted.session is session for hosted in self._hosted.values()) >= MAX_CLIENTS:
             raise Overloaded(f"{MAX_CLIENTS} MCP clients share this session already", hint="End one of theirs with DELETE.")
