@@ -86,7 +86,10 @@ def test_serving_by_folder(serve: Servers) -> None:
     ("arguments", "code", "words"),
     [
         (["serve", "ecko"], 2, "Did you mean 'echo'?"),
-        (["serve", "no.such.module:app"], 2, "cannot be loaded"),
+        (["serve", "no.such.module:app"], 2, "there is no module 'no'"),
+        (["serve", "conftest.py"], 2, "Did you mean 'conftest:app'?"),
+        (["serve", "tests.middleware.apps:app"], 2, "Its applications: tests.middleware.apps:bearer_app, "),
+        (["serve", "tests.cli.in_need:app"], 2, "No module named 'nobody_has_this' (CONFIGURATION_ERROR) hint: Is everything"),
         (["serve", ":app"], 2, "no environment is called"),
         (["serve", "..x:app"], 2, "no environment is called"),
         (["serve", "json:"], 2, "no environment is called"),

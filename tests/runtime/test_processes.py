@@ -440,6 +440,13 @@ async def test_asynchronous_environments_are_refused() -> None:
         create_app(AsyncBeast, Do, Done)
 
 
+async def test_an_execution_that_there_is_not_is_refused() -> None:
+    misspelt = type("Misspelt", (ProcessBeast,), {"execution": "proces"})
+    with pytest.raises(ConfigurationError, match="there is no execution 'proces'") as raised:
+        create_app(misspelt, Do, Done)
+    assert raised.value.hint == "It is one of inline, thread, process."
+
+
 def test_every_field_of_an_operation_is_sent_or_the_servers_own() -> None:
     sent = {"op", "payload", "arguments", "include", "control", "principal", "context"}
     own = {"session", "transport", "id", "size", "trace", "deadline", "seq"}

@@ -97,7 +97,7 @@ def _with_signatures(error: ServerError, schema: dict[str, Any], action: dict[st
         for name in action
         if name not in fields and (near := get_close_matches(name, fields, n=1))
     ]
-    said = [error.hint] if error.hint else []
+    said = [f"{error.hint.removesuffix('.')}."] if error.hint else []
     error.hint = " ".join([*said, *meant, f"A step takes {' or '.join(taken)}."])
     return error
 

@@ -40,6 +40,9 @@ def load_app(target: str) -> Any:
         return _import(target)
     names = ", ".join(installed) or "none"
     close = get_close_matches(target, installed, n=1)
+    module = target.removesuffix(".py")
+    if module.isidentifier() and Path(f"{module}.py").is_file():
+        close = [f"{module}:app"]
     hint = f"Did you mean {close[0]!r}? " if close else ""
     raise ConfigurationError(
         f"no environment is called {target!r}, and there is no such folder",
@@ -62,8 +65,23 @@ def _import(target: str) -> Any:
     module, _, attribute = target.partition(":")
 
     def load() -> Any:
-        found: Any = importlib.import_module(module)
+        try:
+            found: Any = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            raise ConfigurationError(
+                f"{target!r} cannot be loaded: there is no module {error.name!r}",
+                hint="Modules are looked for in this folder and among what is installed.",
+            ) from None
+        there = [name for name, value in vars(found).items() if _is_app(value)]
         for part in attribute.split("."):
+            if not hasattr(found, part):
+                raise ConfigurationError(
+                    f"{target!r} cannot be loaded: {module} has no {attribute!r}",
+                    hint=f"Its applications: {', '.join(f'{module}:{name}' for name in there) or 'none'}.",
+                    example="app = create_app(MyEnvironment)",
+                )
             found = getattr(found, part)
         return found
 
@@ -79,8 +97,12 @@ def _checked(target: str, load: Callable[[], Any]) -> Any:
         raise ConfigurationError(
             f"{target!r} cannot be loaded: {error}", hint="Is everything that it needs installed?"
         ) from error
-    if getattr(getattr(app, "state", None), "openenv", None) is None:
+    if not _is_app(app):
         raise ConfigurationError(
             f"{target!r} is not an application made by openenv.create_app", hint="Point to the app, as in server.app:app."
         )
     return app
+
+
+def _is_app(value: Any) -> bool:
+    return getattr(getattr(value, "state", None), "openenv", None) is not None

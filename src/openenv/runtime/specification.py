@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
-from openenv.environment import AsyncEnvironment, Context, Environment
+from openenv.environment import AsyncEnvironment, Context, Environment, Execution
 from openenv.errors import ConfigurationError, FactoryFailed, ValidationFailed
 from openenv.operation import Principal, RequestContext
 from openenv.tools import Arguments, ToolEnvironment, ToolProvider
@@ -183,7 +183,12 @@ def _environment_type(factory: Factory) -> type[AnyEnvironment]:
             hint="Derive it from openenv.Environment, openenv.AsyncEnvironment or openenv.ToolEnvironment.",
         )
     environment_type: type[AnyEnvironment] = target
-    if issubclass(target, AsyncEnvironment) and getattr(target, "execution", None) == "process":
+    execution = getattr(target, "execution", None)
+    if isinstance(execution, str) and execution not in get_args(Execution):
+        raise ConfigurationError(
+            f"{target.__name__}: there is no execution {execution!r}", hint=f"It is one of {', '.join(get_args(Execution))}."
+        )
+    if issubclass(target, AsyncEnvironment) and execution == "process":
         raise ConfigurationError(
             f"{target.__name__} is an AsyncEnvironment, and those do not run in worker processes",
             hint="Derive it from openenv.Environment, or leave `execution` out.",
