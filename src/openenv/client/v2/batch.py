@@ -230,8 +230,9 @@ def failed(outcomes: Sequence[Outcome]) -> BatchFailed:
     failures = {place: one for place, one in enumerate(outcomes) if isinstance(one, OpenEnvError)}
     place, first = next(iter(failures.items()))
     lost = next((one.hint or "" for one in failures.values() if isinstance(one, SessionLost)), "")
+    others = "`results` has every error." if len(failures) == len(outcomes) else "The others were taken: `results` has all."
     return BatchFailed(
         f"{len(failures)} of {len(outcomes)} steps failed; the first one is number {place}: {first}",
         results=outcomes,
-        hint="The others were taken: `results` has what each came to." + (lost and f" {lost}"),
+        hint=others + (lost and f" {lost}"),
     )
