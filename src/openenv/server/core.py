@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
@@ -122,6 +123,15 @@ class ServerCore:
         create = Operation("create", SessionRequest(world_name=world, implicit=True))
         result = await self.pipeline.run(self.operation(create, connection, context))
         return result if result.error is not None else result.session
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """A server that goes down waits for the answer."""
+        self.replying += 1
+        try:
+            yield
+        finally:
+            self.replying -= 1
 
     async def drain(self, *, patience_s: float = 30.0) -> None:
         """Take nothing new, let what has begun end, and send every answer, as long as that takes less than this.

@@ -133,7 +133,7 @@ class Door(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.clogged = False
-        self._stall.end()
+        self._stall.resumed()
         if self._hand is not None and not self.disconnected:
             self._hand.flow()
 
@@ -148,6 +148,7 @@ class Door(WebSocketsSansIOProtocol):
     def shutdown(self) -> None:
         self._outbox.send()
         super().shutdown()
+        self._stall.begin_last()
 
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) >= _MOST_FRAGMENTS:

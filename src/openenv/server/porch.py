@@ -56,7 +56,11 @@ class Porch(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stall.end()
+        self._stall.resumed()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._stall.begin_last()
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:

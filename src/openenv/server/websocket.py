@@ -107,9 +107,9 @@ class FrameSocket(SessionSocket):
             if message["type"] == "websocket.disconnect":
                 return
             answering = True
-            core.replying += 1
             try:
-                reply = await self.answer(message.get("text"), conversation)
+                with core.answering():  # but not for longer: a client that does not read is not waited for
+                    reply = await self.answer(message.get("text"), conversation)
                 if reply is not None:
                     async with asyncio.timeout(Stall.PATIENCE_S):
                         await send({"type": "websocket.send", "text": reply.decode()})
@@ -122,7 +122,6 @@ class FrameSocket(SessionSocket):
                 return
             finally:
                 answering = False
-                core.replying -= 1
 
     @abstractmethod
     async def answer(self, text: str | None, conversation: Conversation) -> bytes | None:

@@ -24,7 +24,7 @@ from openenv.server.mcp.handlers import initialization
 from openenv.server.mcp.seat import Seat
 from openenv.server.mcp.store import LastEvents
 
-__all__ = ["Handed", "HostedSession", "answering", "held", "keep"]
+__all__ = ["Handed", "HostedSession", "held", "keep"]
 
 log = logging.getLogger("openenv.server")
 
@@ -113,7 +113,7 @@ class HostedSession:
             await send(message)
 
         try:
-            with held(self._core.manager, self.session) if scope["method"] == "GET" else answering(self._core):
+            with held(self._core.manager, self.session) if scope["method"] == "GET" else self._core.answering():
                 await self._transport.handle_request(scope, receive, noting)
         finally:
             self._taking_in -= answered
@@ -180,16 +180,6 @@ def held(manager: SessionManager, session: Session) -> Iterator[None]:
     finally:
         if timer is not None:
             timer.cancel()
-
-
-@contextlib.contextmanager
-def answering(core: ServerCore) -> Iterator[None]:
-    """A server that shuts down waits for the answer."""
-    core.replying += 1
-    try:
-        yield
-    finally:
-        core.replying -= 1
 
 
 def keep(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -29,7 +29,7 @@ from openenv.server.core import ServerCore
 from openenv.server.http import JSON
 from openenv.server.mcp.caller import CALLER, Caller
 from openenv.server.mcp.handlers import server_of
-from openenv.server.mcp.hosted import Handed, HostedSession, answering, keep
+from openenv.server.mcp.hosted import Handed, HostedSession, keep
 from openenv.server.mcp.listening import Listening
 from openenv.server.mcp.offers import register_offers
 from openenv.server.mcp.seat import HandshakeSeat, KnownTools, Seat, SessionlessSeat
@@ -152,7 +152,7 @@ class StandardMcp:
             return Handed(entry.handle_request, raw)
 
         async def answered(scope: Scope, receive: Receive, send: Send) -> None:
-            with answering(self.core):
+            with self.core.answering():
                 await entry.handle_request(scope, receive, send)
 
         return Handed(answered, raw)
