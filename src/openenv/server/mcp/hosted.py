@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 from fastapi import Response
@@ -77,8 +78,8 @@ class HostedSession:
         self._transport = StreamableHTTPServerTransport(session_id, event_store=LastEvents(), retry_interval=RETRY_MS)
         self._connection: Connection | None = None
         self._telling = False
-        self._taking_in = 0
-        """Requests that are answered, and that the SDK is not done with."""
+        self._answering = 0
+        """Messages that the SDK is not done with: some are answered before it has taken them in."""
         session.watchers.add(self._session_ended)
         session.world.tool_listeners.add(self._tools_changed)
 
@@ -89,8 +90,10 @@ class HostedSession:
         await ready.wait()
 
     def response(self, raw: bytes) -> Response:
-        """The answer to a request, by the SDK's transport."""
-        return Handed(self._handle, raw)
+        """The answer to a request, by the SDK's transport; to a message also when the session ends meanwhile."""
+        is_message = bool(raw)
+        self._answering += is_message
+        return Handed(partial(self._handle, is_message), raw)
 
     def end(self) -> None:
         """Close every stream; later requests are refused."""
@@ -102,26 +105,17 @@ class HostedSession:
         self._on_end(self)
         keep(self._terminate())
 
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answered = False
-
-        async def noting(message: Message) -> None:
-            nonlocal answered
-            if message["type"] == "http.response.body" and not message.get("more_body") and not answered:
-                answered = True
-                self._taking_in += 1
-            await send(message)
-
+    async def _handle(self, is_message: bool, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with held(self._core.manager, self.session) if scope["method"] == "GET" else self._core.answering():
-                await self._transport.handle_request(scope, receive, noting)
+            with self._core.answering() if is_message else held(self._core.manager, self.session):
+                await self._transport.handle_request(scope, receive, send)
         finally:
-            self._taking_in -= answered
+            self._answering -= is_message
 
     async def _terminate(self) -> None:
-        """End the SDK's transport, once it has taken in the notifications that it has answered."""
+        """End the SDK's transport, once it is done with the messages that it has; but for one that takes long."""
         for _ in range(100):
-            if not self._taking_in:
+            if not self._answering:
                 break
             await asyncio.sleep(0.01)
         await self._transport.terminate()

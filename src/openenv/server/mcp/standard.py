@@ -96,6 +96,9 @@ class StandardMcp:
         )
         self._hosted[hosted.id] = hosted
         await hosted.start(self._server, HandshakeSeat(self.core, self._known, session))
+        if session.ended is not None:  # meanwhile; and perhaps before anybody was told of it
+            hosted.end()
+            self.core.manager.session(session.id, caller.connection.principal)  # says why
         return hosted.response(raw)
 
     async def _seat_for(self, caller: Caller) -> tuple[Session, bool]:
