@@ -96,7 +96,7 @@ def test_a_line_per_operation_is_there_for_who_asks(serve: Servers) -> None:
             socket.recv()
     server.stop()
     lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
-    debug = [(line["op"], line["tool"], line["code"]) for line in lines if line["level"] == "debug"]
+    debug = [(line["op"], line["tool"], line["code"]) for line in lines if line["event"] == "operation"]
     assert debug[:4] == [
         ("create", None, None),
         ("reset", None, None),

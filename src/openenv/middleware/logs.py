@@ -8,9 +8,10 @@ import math
 import re
 import sys
 import time
+import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TextIO
 
 from openenv.errors import OpenEnvError
 from openenv.operation import ANONYMOUS, Connection, Operation, Principal, Result
@@ -32,6 +33,8 @@ _REFUSALS = frozenset(
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 """https://www.w3.org/TR/trace-context/"""
 _LONGEST = 200
+_LONGEST_MESSAGE = 1000
+_LONGEST_TRACEBACK = 16 * 1024
 _ATOMIC = 4096
 """Bytes (PIPE_BUF on Linux) that a pipe takes in one piece."""
 _STUB = 36
@@ -65,7 +68,8 @@ class _Account:
 class JsonLog:
     """Writes ``session.open``, ``episode`` and ``session.close`` lines, and one for whatever was refused.
 
-    And one for every worker process of an environment that ended unasked (``worker.lost``).
+    And one for every worker process of an environment that ended unasked (``worker.lost``), and for every record of Python's
+    loggers that `record` is given (``log``).
 
     Every line has the ids of its trace, span, session, episode and request, null where there is none. Of refusals of one kind
     by one caller, ten are written each second; the next line says how many were left out.
@@ -76,9 +80,12 @@ class JsonLog:
         level: ``debug`` writes a line for every operation too.
     """
 
+    OWN_LOGGER: ClassVar = "openenv.log"
+    """Where it says that a line could not be written."""
+
     def __init__(self, env: str, stream: TextIO | None = None, level: Literal["debug", "info"] = "info") -> None:
         self._env = env
-        self._stream = stream
+        self.stream = stream
         self._quiet = level != "debug"
         self.worker: int | None = None
         """This process's number, where several write to one stream."""
@@ -100,6 +107,20 @@ class JsonLog:
             ids = account.ids if account is not None else _Ids(ANONYMOUS, "runtime", None, None)
             episode = account.episode if account is not None else None
             self._write("worker.lost", ids, session, episode, known | error.details, level="error")
+
+    def record(self, record: logging.LogRecord) -> None:
+        """Write a line for a log record: with the ids of the `Operation` that is its ``operation``, where it has one."""
+        operation = record.__dict__.get("operation")
+        if isinstance(operation, Operation):
+            account = self._accounts.get(operation.session or "")
+            ids, session, episode = _ids(operation), operation.session, account.episode if account is not None else None
+        else:
+            ids, session, episode = _Ids(ANONYMOUS, "runtime", None, None), None, None
+        known = {"logger": record.name, "message": record.getMessage()[:_LONGEST_MESSAGE]}
+        if record.exc_info:
+            # What raised stands at the end.
+            known["exception"] = "".join(traceback.format_exception(*record.exc_info))[-_LONGEST_TRACEBACK:]
+        self._write("log", ids, session, episode, known, level=record.levelname.lower())
 
     def refused(self, connection: Connection, error: OpenEnvError) -> None:
         """Write a line for a caller who was not let in."""
@@ -242,12 +263,12 @@ class JsonLog:
         }
         if self.worker is not None:
             line["worker"] = self.worker
-        stream = self._stream or sys.stderr
+        stream = self.stream or sys.stderr
         try:
             stream.write(_written(line | known, whole=self.worker is not None))
             stream.flush()
         except (OSError, ValueError):
-            logging.getLogger("openenv.log").exception("the log line could not be written")
+            logging.getLogger(self.OWN_LOGGER).exception("the log line could not be written")
 
 
 class _Damper:
@@ -279,6 +300,11 @@ class _Damper:
 def _written(line: dict[str, Any], *, whole: bool) -> str:
     """The line as it is written; short enough to arrive in one piece where others write to the same pipe meanwhile."""
     text = json.dumps(line, default=str) + "\n"
+    room = _ATOMIC // 2
+    while whole and len(text) > _ATOMIC and "exception" in line and room > _STUB:
+        line = line | {"exception": line["exception"][-room:]}
+        text = json.dumps(line, default=str) + "\n"
+        room //= 2
     if whole and len(text) > _ATOMIC:
         short = {key: value[:_STUB] if isinstance(value, str) else value for key, value in line.items()}
         text = json.dumps(short, default=str) + "\n"

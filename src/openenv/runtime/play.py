@@ -118,7 +118,8 @@ class Play:
     def _failed(self, error: BaseException, operation: Operation) -> Result:
         if isinstance(error, OpenEnvError):
             return Result(error=error)
-        log.error("%s raised in %s", self.specification.name, operation.op, exc_info=error)
+        said = (self.specification.name, operation.op)
+        log.error("%s raised in %s", *said, exc_info=error, extra={"operation": operation})
         failed = ExecutionFailed(text_of(error))
         failed.__cause__ = error
         return Result(error=failed)

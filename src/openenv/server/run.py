@@ -20,6 +20,7 @@ import uvicorn
 
 from openenv.errors import ConfigurationError
 from openenv.middleware import Hooks
+from openenv.middleware.log_records import take_records
 from openenv.server.core import ServerCore
 from openenv.server.door import Door
 
@@ -128,7 +129,8 @@ def serve(
         ConfigurationError: the address cannot be listened on, or ``app`` is none of ours.
     """
     core = core_of(app)
-    config = configured(app, log_level=log_level, max_frame_bytes=max_frame_bytes)
+    taken = take_records(core.pipeline.middleware)
+    config = configured(app, log_level=log_level, max_frame_bytes=max_frame_bytes, records_taken=taken)
     try:
         listening = socket.create_server((host, port), family=family_of(host), backlog=BACKLOG)
     except OSError as error:
@@ -146,9 +148,16 @@ def core_of(app: Any) -> ServerCore:
 
 
 def configured(
-    app: Any, *, log_level: str = "warning", max_frame_bytes: int = 16 * 1024 * 1024, **more: Any
+    app: Any,
+    *,
+    log_level: str = "warning",
+    max_frame_bytes: int = 16 * 1024 * 1024,
+    records_taken: bool = False,
+    **more: Any,
 ) -> uvicorn.Config:
-    """uvicorn's configuration, as `serve` has it."""
+    """uvicorn's configuration, as `serve` has it; with ``records_taken`` its loggers go where all others do."""
+    if records_taken:
+        more["log_config"] = None
     return uvicorn.Config(
         app,
         log_level=log_level,

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from openenv.errors import ConfigurationError, OpenEnvError
+from openenv.middleware import JsonLog
+from openenv.middleware.log_records import take_records
 from openenv.middleware.shared_buckets import SharedBuckets
 from openenv.runtime.census import Census
 from openenv.server.run import LAST_S, announce, cannot_listen, family_of
@@ -213,6 +215,8 @@ class Supervisor:
             self._link(worker)
         elif "ready" in told:
             worker.ready = True
+            if told.get("json_log"):
+                take_records([JsonLog(told["ready"])])
             if slot.starts > 1:
                 log.warning("worker %d serves again", worker.number)
             if not self._announced and all(one.worker is not None and one.worker.ready for one in self._slots):

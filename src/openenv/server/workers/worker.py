@@ -16,6 +16,7 @@ from typing import Any
 
 from openenv.errors import ConfigurationError
 from openenv.middleware import BearerAuth, JsonLog, RateLimit
+from openenv.middleware.log_records import take_records
 from openenv.middleware.shared_buckets import SharedBuckets
 from openenv.runtime.census import Census
 from openenv.runtime.ids import WorkerIds
@@ -69,7 +70,10 @@ class WorkerServer(DrainingServer):
         _share(core, self._siblings, berth)
         self._http = partial(Line, self._siblings)
         tells = [(WORKER_HEADER, str(berth.worker))]
-        super().__init__(configured(app, log_level=log_level, http=self._http, headers=tells), core, drain_s)
+        taken = self._records_taken = take_records(core.pipeline.middleware)
+        super().__init__(
+            configured(app, log_level=log_level, records_taken=taken, http=self._http, headers=tells), core, drain_s
+        )
         self._berth = berth
         self._linked = asyncio.Event()
         self._arriving: set[asyncio.Task[Any]] = set()
@@ -89,7 +93,8 @@ class WorkerServer(DrainingServer):
         await self._linked.wait()
         await self._siblings.inherit()
         await super().startup(sockets)
-        self._control.tell({"ready": self._core.specification.name, "remark": remark_on(self._core, self._berth.workers)})
+        remark = remark_on(self._core, self._berth.workers)
+        self._control.tell({"ready": self._core.specification.name, "remark": remark, "json_log": self._records_taken})
 
     def _told(self, message: Message) -> None:
         told = message.told
