@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.support.toys import Notes
 
 SECRET = "a secret of more than thirty-two bytes, and of more than sixty-four"
 AUDIENCE = "openenv"
+MADE = "a notebook was made\n"
 TOKENS: dict[str, dict[str, Any]] = {
     "token-of-anna-0001": {"id": "anna", "scopes": ["create", "reset", "act"]},
     "token-of-gert-0001": {"id": "gert", "scopes": ["create", "reset", "act", "grade"]},
@@ -51,10 +53,19 @@ class Parrot(Environment[Say, Observation, State]):
         return State(step_count=0)
 
 
+class Loud(Notes):
+    """Tells when one is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sys.stderr.write(MADE)
+
+
 _CHAIN = [BearerAuth(TOKENS, secret=SECRET), RateLimit(5000, refusals=(100, 1000))]
 
 bearer_app = create_app(Notes, env_name="notes", middleware=_CHAIN)
 notes_app = create_app(Notes, env_name="notes")
+loud_app = create_app(Loud, env_name="notes")
 parrot_app = create_guest_app(Parrot, Say, Observation, env_name="parrot", max_concurrent_envs=8)
 slow_app = create_app(
     Notes, env_name="notes", middleware=[BearerAuth(TOKENS, secret=SECRET), RateLimit(0.01, 8, refusals=(0.01, 3))]

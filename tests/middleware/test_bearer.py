@@ -15,11 +15,12 @@ import jwt
 import pytest
 from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from openenv.errors import ConfigurationError, Unauthenticated
 from openenv.middleware import BearerAuth
 from openenv.operation import Connection, Principal
-from tests.middleware.apps import AUDIENCE, SECRET, TOKENS, token_file
+from tests.middleware.apps import AUDIENCE, MADE, SECRET, TOKENS, token_file
 from tests.support.mcp_wire import ACCEPT, Peer, modern
 from tests.support.processes import ROOT, Server, Servers
 
@@ -432,17 +433,27 @@ def test_a_token_that_ends_on_an_open_socket_ends_what_it_may_do(server: Server,
 
 @pytest.mark.e2e
 def test_nobody_who_was_refused_had_an_environment_made(serve: Servers, tmp_path: Path) -> None:
-    server = serve("tests.middleware.apps:notes_app", "--tokens", str(token_file(tmp_path)), cwd=ROOT)
+    server = serve("tests.middleware.apps:loud_app", "--tokens", str(token_file(tmp_path)), cwd=ROOT)
     assert "all scopes for everyone" not in server.log()
+    stranger = bearing("token-of-stranger-1")
+    sockets = [("/ws", None), ("/mcp", None), ("/ws", [Subprotocol("openenv.v2")]), ("/ws", [Subprotocol("openenv.v2+msgpack")])]
     with httpx.Client(base_url=server.url) as http:
         for method, path in ROUTES:
-            http.request(method, path, headers=bearing("token-of-stranger-1"))
+            http.request(method, path, headers=stranger)
+        assert Peer(http, headers=dict(stranger)).initialize().status == 401
+        for path, offers in sockets:
+            with connect(server.ws_url + path, additional_headers=stranger, subprotocols=offers) as socket:
+                assert "UNAUTHENTICATED" in str(socket.recv())
         metrics = http.get("/metrics", headers=as_("prometheus")).text
-    assert f'openenv_errors_total{{env="notes",type="auth"}} {len(ROUTES)}.0' in metrics
-    assert 'openenv_active_sessions{env="notes"} 0.0' in metrics
-    lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
-    assert {line["event"] for line in lines} == {"refused"}
-    assert "stranger" not in server.log()
+        refused = len(ROUTES) + 1 + len(sockets)
+        assert f'openenv_errors_total{{env="notes",type="auth"}} {refused}.0' in metrics
+        assert 'openenv_active_sessions{env="notes"} 0.0' in metrics
+        lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+        assert {line["event"] for line in lines} == {"refused"}
+        assert "stranger" not in server.log()
+        assert MADE not in server.log()
+        assert http.post("/sessions", headers=as_("anna")).is_success
+        assert MADE in server.log()
 
 
 @pytest.mark.e2e

@@ -15,6 +15,7 @@ from openenv.errors import Forbidden, RateLimited, SessionError, Unauthenticated
 from openenv.middleware import JsonLog
 from openenv.operation import Connection, Operation, OpName, Principal, Result
 from tests.middleware.apps import token_file
+from tests.support.mcp_wire import Peer, modern
 from tests.support.processes import ROOT, Servers
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -85,6 +86,30 @@ def test_every_line_has_every_id_on_every_transport(serve: Servers, tmp_path: Pa
     closed = next(line for line in lines if line["event"] == "session.close" and line["session"] == session)
     assert (closed["operations"], closed["errors"]) == (3, 0), "what others tried is nobody's account"
     assert not any(word in server.log() for word in ("token-of-", "Bearer"))
+
+
+@pytest.mark.e2e
+def test_calls_over_mcp_have_every_id(serve: Servers) -> None:
+    server = serve("tests.middleware.apps:notes_app", "--log-level", "debug", cwd=ROOT)
+    call: dict[str, Any] = {"name": "notes_list", "arguments": {}}
+    with httpx.Client(base_url=server.url, headers={"traceparent": TRACEPARENT}) as http:
+        session = http.post("/sessions").json()["session_id"]
+        http.post("/mcp", json={"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": call | {"session_id": session}})
+        peer = Peer(http)
+        peer.initialize()
+        peer.call("notes_list")
+        modern(http, "tools/call", call, f"/sessions/{session}/mcp")
+        with connect(f"{server.ws_url}/mcp", additional_headers={"traceparent": TRACEPARENT}) as socket:
+            socket.send(json.dumps({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": call}))
+            socket.recv()
+    server.stop()
+    lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+    calls = [line for line in lines if line["event"] == "operation" and line["op"] == "call_tool"]
+    assert [line["transport"] for line in calls] == ["mcp", "mcp", "mcp", "mcp-websocket"]
+    assert {(line["trace"], line["span"]) for line in calls} == {(TRACE, SPAN)}
+    assert [line["session"] for line in calls[:3]] == [session, peer.session, session]
+    assert [line["request"] for line in calls] == [7, 2, 1, 9]
+    assert all(line["session"] and line["episode"] for line in calls)
 
 
 @pytest.mark.e2e
