@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sized
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from pydantic_core import to_jsonable_python
 
 from openenv.errors import ExecutionFailed, InvalidFrame
@@ -21,13 +25,14 @@ else:
 
 log = logging.getLogger("openenv.protocol")
 
-__all__ = ["available", "first_entry", "pack", "unpack"]
+__all__ = ["available", "first_entry", "has_bytes", "pack", "unpack"]
 
 _DEEPEST = 200
 _LONGEST_FIRST = 64
 """Bytes in which an entry is to be found."""
 _HEADS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 """Bytes with which maps and lists begin, and others too: with no more of them than levels, nothing is too deep."""
+_BYTES: Final = ('"contentEncoding"', '"format": "binary"')
 
 
 def available() -> bool:
@@ -81,6 +86,16 @@ def pack(value: Any, *, textual: bool = False) -> bytes:
         log.warning("an answer cannot be written as MessagePack", exc_info=True)
         raise ExecutionFailed(f"the environment's answer cannot be written as MessagePack: {error}") from None
     return packed
+
+
+@lru_cache(maxsize=1024)
+def has_bytes(kind: type[BaseModel]) -> bool:
+    """Whether such a model may have bytes or arrays in it: only then it is not written as JSON would write it."""
+    try:
+        schema = json.dumps(kind.model_json_schema(mode="serialization", schema_generator=_Quiet))
+    except (PydanticInvalidForJsonSchema, PydanticUserError, ValueError):
+        return True
+    return any(mark in schema for mark in _BYTES)
 
 
 def _is_deep(value: Any) -> bool:
@@ -144,3 +159,7 @@ def _counting() -> Callable[[Sized], Sized]:
 
 def _no_extension(code: int, data: bytes) -> Any:
     raise ValueError(f"extension type {code}")
+
+
+class _Quiet(GenerateJsonSchema):
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as its base

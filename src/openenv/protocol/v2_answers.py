@@ -5,16 +5,11 @@ An answer's *body* (``"ok": …`` or ``"error": …``) is made once and kept; th
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
-from pydantic import BaseModel
-from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from pydantic_core import PydanticSerializationError, to_json
 
 from openenv.encoded import value_of as encoded_value
@@ -22,10 +17,10 @@ from openenv.errors import ExecutionFailed, OpenEnvError
 from openenv.operation import Operation, Result
 from openenv.protocol.json import body_of, dump, dump_error, loads, number, words_of
 from openenv.protocol.jsonrpc import annotations_of
-from openenv.protocol.messagepack import pack, unpack
+from openenv.protocol.messagepack import has_bytes, pack, unpack
 from openenv.types import Reward, ToolListing, WireObservation
 
-__all__ = ["ENCODINGS", "Body", "Encoding", "JsonEncoding", "MessagePackEncoding", "has_bytes", "shown", "value_of"]
+__all__ = ["ENCODINGS", "Body", "Encoding", "JsonEncoding", "MessagePackEncoding", "shown", "value_of"]
 
 log = logging.getLogger("openenv.protocol")
 
@@ -321,23 +316,6 @@ def _dump(value: Any) -> bytes:
         return to_json(value, inf_nan_mode="null", by_alias=False, bytes_mode="base64")
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise ExecutionFailed(f"the environment's answer cannot be written as JSON: {error}") from None
-
-
-class _Quiet(GenerateJsonSchema):
-    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as its base
-
-
-@lru_cache(maxsize=1024)
-def has_bytes(kind: type[BaseModel]) -> bool:
-    """Whether such a model may have bytes or arrays in it: only then it is not written as JSON would write it."""
-    try:
-        schema = json.dumps(kind.model_json_schema(mode="serialization", schema_generator=_Quiet))
-    except (PydanticInvalidForJsonSchema, PydanticUserError, ValueError):
-        return True
-    return any(mark in schema for mark in _BYTES)
-
-
-_BYTES: Final = ('"contentEncoding"', '"format": "binary"')
 
 
 def _finite(reward: Reward) -> Reward:

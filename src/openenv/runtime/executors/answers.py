@@ -17,7 +17,6 @@ from openenv.errors import CapacityReached, ExecutionFailed, InvalidFrame, OpenE
 from openenv.operation import Notice, Result
 from openenv.protocol import messagepack
 from openenv.protocol.json import body_of, dump, dump_error
-from openenv.protocol.v2_answers import has_bytes
 from openenv.runtime.executors.frames import ANSWER_LIMIT
 from openenv.types import Observation, Reward, ToolListing, ToolResult, WireObservation
 
@@ -171,7 +170,7 @@ def _both(state: Any) -> tuple[bytes, bytes]:
 def _raw(model: Any, exclude: set[str] | None = None) -> bytes:
     """The fields of a model that may have bytes in it, where MessagePack is there; else it is nobody's to ask for."""
     kind = type(model)
-    if not messagepack.available() or not issubclass(kind, BaseModel) or not has_bytes(kind):
+    if not messagepack.available() or not issubclass(kind, BaseModel) or not messagepack.has_bytes(kind):
         return b""
     try:
         return messagepack.pack(kind.__pydantic_serializer__.to_python(model, exclude=exclude))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from openenv.operation import Operation, Result
 from openenv.protocol.v2_answers import Body
@@ -12,31 +13,27 @@ if TYPE_CHECKING:
     from openenv.runtime import Session
     from openenv.server.v2.doing import Doing
 
-__all__ = ["Asked", "Batch", "Whole"]
+__all__ = ["Asked", "Batch", "Done"]
 
-
-class Collects(Protocol):
-    """Takes results of some entries of a batch."""
-
-    def put(self, places: list[int], bodies: list[Body]) -> None:
-        """Some of the results."""
-
-
-Whole = tuple[Collects, list[int]]
+Done = Callable[[list[Body]], None]
 
 
 class Batch:
-    """A frame of many steps, and what is there of its answer."""
+    """The results of a batch of steps, as they come; ``done`` gets them when all are there, in the order of the entries."""
 
-    __slots__ = ("as_finished", "bodies", "left", "number", "whole")
+    __slots__ = ("_bodies", "_done", "_left")
 
-    def __init__(self, number: int, entries: int, *, as_finished: bool, whole: Whole | None = None) -> None:
-        self.number = number
-        self.as_finished = as_finished
-        self.bodies: list[Body | None] = [None] * entries
-        self.left = entries
-        self.whole = whole
-        """Where the results go to, when this is a part of a batch, and which of its entries these are."""
+    def __init__(self, entries: int, done: Done) -> None:
+        self._bodies: list[Body | None] = [None] * entries
+        self._done = done
+        self._left = entries
+
+    def put(self, place: int, body: Body) -> None:
+        """The result of the entry at this place."""
+        self._bodies[place] = body
+        self._left -= 1
+        if not self._left:
+            self._done([one for one in self._bodies if one])
 
 
 class Asked:

@@ -14,7 +14,7 @@ from openenv.protocol.v2_answers import Body, Encoding
 from openenv.runtime import Session
 from openenv.runtime.ledger import Ledger
 from openenv.server.v2.doing import Doing
-from openenv.server.v2.line import Line
+from openenv.server.v2.line import WayOut
 from openenv.server.v2.listening import Listening
 from openenv.server.v2.opening import Opening
 from openenv.server.v2.relaying import Relays
@@ -36,7 +36,7 @@ class V2Connection:
     """What a v2 socket's frames are handed to."""
 
     def __init__(
-        self, shared: V2Shared, connection: Connection, context: RequestContext, encoding: Encoding, line: Line
+        self, shared: V2Shared, connection: Connection, context: RequestContext, encoding: Encoding, line: WayOut
     ) -> None:
         self.shared = shared
         self.core = shared.core

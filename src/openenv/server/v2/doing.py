@@ -20,7 +20,7 @@ from openenv.runtime.ledger import Kept, Ledger, Running
 from openenv.runtime.permission import permit
 from openenv.runtime.session import ForkRequest
 from openenv.runtime.snapshots import check_own, episode_of, for_strangers, seal, unseal
-from openenv.server.v2.asked import Asked, Batch, Whole
+from openenv.server.v2.asked import Asked, Batch, Done
 
 if TYPE_CHECKING:
     from openenv.server.v2.connection import V2Connection
@@ -101,17 +101,17 @@ class Doing:
         """Step and reset many sessions."""
         if request.digest is not None and not self._connection.is_relayed:
             raise ValidationFailed("unknown field 'digest'", field="digest", hint="Leave it away.")
-        if request.data:
-            self.part(request, frame, None)
-        else:
-            self._connection.answer(request, self._encoding.results([]))
+        self.part(request, frame, lambda bodies: self._connection.answer(request, self._encoding.results(bodies)))
 
-    def part(self, request: Request, frame: str | bytes, whole: Whole | None) -> None:
-        """The entries of a batch; the results go into a whole where they are only some of one."""
+    def part(self, request: Request, frame: str | bytes, done: Done) -> None:
+        """Do a batch, or some of its entries. The results are ``done``'s, where they are not answered as they come."""
         connection = self._connection
         entries: list[Entry] = request.data
+        if not entries:
+            done([])
+            return
         number = request.id or 0
-        batch = Batch(number, len(entries), as_finished=request.as_finished, whole=whole)
+        batch = None if request.as_finished else Batch(len(entries), done)
         digest = request.digest or self.digest(frame)
         share = len(frame) // len(entries)
         named: set[str] = set()
@@ -123,7 +123,7 @@ class Doing:
                 asked.batch, asked.index = batch, index
                 self._once(asked, request.deadline_ms)
             except OpenEnvError as error:
-                self._put(batch, index, entry.session, self._encoding.error(connection.told(error)))
+                self._say(batch, index, number, entry.session, self._encoding.error(connection.told(error)))
 
     def digest(self, frame: str | bytes) -> int:
         """Tells a batch's frame from any other: in one process, or in all of a server's, where parts of it may go."""
@@ -286,25 +286,14 @@ class Doing:
 
     def _tell(self, asked: Asked, body: Body) -> None:
         asked.answered = True
-        if asked.batch is not None:
-            self._put(asked.batch, asked.index, asked.session.id, body)
-        else:
-            self._connection.reply(asked.number, asked.session.id, body)
+        self._say(asked.batch, asked.index, asked.number, asked.session.id, body)
 
-    def _put(self, batch: Batch, index: int, session_id: str, body: Body) -> None:
-        """One of a batch's results."""
-        if batch.as_finished:
-            self._connection.reply(batch.number, session_id, body)
-            return
-        batch.bodies[index] = body
-        batch.left -= 1
-        if batch.left:
-            return
-        bodies = [one for one in batch.bodies if one]
-        if batch.whole is not None:
-            batch.whole[0].put(batch.whole[1], bodies)
+    def _say(self, batch: Batch | None, place: int, number: int, session_id: str, body: Body) -> None:
+        """Put an answer to its batch, or send it."""
+        if batch is not None:
+            batch.put(place, body)
         else:
-            self._connection.reply(batch.number, None, self._encoding.results(bodies))
+            self._connection.reply(number, session_id, body)
 
 
 def late(deadline_s: float, *, kept: bool = False) -> DeadlineExceeded:

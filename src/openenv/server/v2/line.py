@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from openenv.server.door import Door, Hand
 from openenv.server.stall import Stall
 
-__all__ = ["AsgiLine", "DoorLine", "Leaver", "Line"]
+__all__ = ["AsgiLine", "DoorLine", "Leaver", "WayOut"]
 
 log = logging.getLogger("openenv.server")
 
@@ -28,7 +28,7 @@ class Leaver(Hand, Protocol):
         """Nobody is there any more."""
 
 
-class Line(Protocol):
+class WayOut(Protocol):
     """A connection's way out."""
 
     def write(self, frame: bytes) -> None:

@@ -10,8 +10,10 @@ import asyncio
 import logging
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -22,6 +24,7 @@ from websockets.typing import Subprotocol
 from openenv.errors import IdReused, OpenEnvError, Overloaded, SessionError
 from openenv.protocol.v2 import EVENTS, Request
 from openenv.protocol.v2_answers import Body
+from openenv.server.v2.asked import Batch
 
 if TYPE_CHECKING:
     from openenv.server.v2.connection import V2Connection
@@ -52,7 +55,7 @@ class Relays:
         self._ways: dict[int, _Relay] = {}
         self._wanted: set[str] = set()
         """The events of all sessions that the client wants, for ways that are made later."""
-        self._running: dict[int | None, _Parts] = {}
+        self._running: dict[int | None, _Split] = {}
         """Batches that were taken apart and have no answer yet, by their ids."""
 
     def takes(self, request: Request, frame: str | bytes) -> bool:
@@ -119,9 +122,10 @@ class Relays:
         connection = self._connection
         message = connection.encoding.read(frame)
         digest = connection.doing.digest(frame)
-        parts = _Parts(self._answer, request, hash(frame), len(homes))
+        split = _Split(request, hash(frame))
+        whole = Batch(len(homes), partial(self._answer, split))
         if not request.as_finished:
-            self._running[request.id] = parts
+            self._running[request.id] = split
         places: dict[int | None, list[int]] = {}
         for place, home in enumerate(homes):
             places.setdefault(home, []).append(place)
@@ -139,24 +143,23 @@ class Relays:
                 as_finished=request.as_finished,
                 digest=digest,
             )
-            whole = None if request.as_finished else (parts, mine)
             try:
                 if home is None:
-                    connection.doing.part(sub, part, whole)
+                    connection.doing.part(sub, part, partial(_fill, (whole, mine)))
                 else:
-                    self._way(home).send(part, sub, whole)
+                    self._way(home).send(part, sub, None if request.as_finished else (whole, mine))
             except OpenEnvError:
                 self._running.pop(request.id, None)
                 raise
 
-    def _answer(self, parts: _Parts) -> None:
+    def _answer(self, split: _Split, bodies: list[Body]) -> None:
         """All results of a batch are there."""
-        if self._running.get(parts.request.id) is not parts:
+        if self._running.get(split.request.id) is not split:
             return  # it was refused
-        del self._running[parts.request.id]
-        body = self._connection.encoding.results([one for one in parts.bodies if one])
-        for _ in range(parts.times):
-            self._connection.answer(parts.request, body)
+        del self._running[split.request.id]
+        body = self._connection.encoding.results(bodies)
+        for _ in range(split.times):
+            self._connection.answer(split.request, body)
 
     def end(self) -> None:
         """The client is gone, and with it the ways: sessions elsewhere wait for their lease, as those here do."""
@@ -164,26 +167,19 @@ class Relays:
             way.end()
 
 
-class _Parts:
-    """The results of a batch that was taken apart."""
+@dataclass(slots=True)
+class _Split:
+    """A batch that was taken apart."""
 
-    def __init__(self, done: Callable[[_Parts], None], request: Request, frame: int, entries: int) -> None:
-        self.request = request
-        self.frame = frame
-        """A hash of what was sent."""
-        self.bodies: list[Body | None] = [None] * entries
-        self.times = 1
-        """How often it was sent, and is to be answered."""
-        self._done = done
-        self._left = entries
+    request: Request
+    frame: int
+    """A hash of what was sent."""
+    times: int = 1
+    """How often it was sent, and is to be answered."""
 
-    def put(self, places: list[int], bodies: list[Body]) -> None:
-        """Some of the results; with the last ones the batch is answered."""
-        for place, body in zip(places, bodies, strict=True):
-            self.bodies[place] = body
-        self._left -= len(places)
-        if not self._left:
-            self._done(self)
+
+_Part = tuple[Batch, list[int]]
+"""Where the results of some entries of a batch go: into the whole, to these places."""
 
 
 class _Relay:
@@ -199,21 +195,21 @@ class _Relay:
         self._asked: Counter[tuple[int | None, str | None]] = Counter()
         """Requests without an answer: id and session. A batch has no session, and its entries have theirs where they are
         answered one by one."""
-        self._batches: dict[int | None, tuple[_Parts, list[int]]] = {}
+        self._batches: dict[int | None, _Part] = {}
         self._silent = 0
         """Answers under the id `_OURS` that are for nobody: the client has them from here."""
         self.ended = False
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._task.add_done_callback(self._over)
 
-    def send(self, frame: str | bytes, request: Request, parts: tuple[_Parts, list[int]] | None = None) -> None:
+    def send(self, frame: str | bytes, request: Request, part: _Part | None = None) -> None:
         """Send a frame there; its answers go to the client, or into the whole of a batch."""
         if self._queued > MOST_QUEUED:
             raise Overloaded("too much waits for another worker", hint="Wait for answers.")
-        if parts is not None:
+        if part is not None:
             if self._asked[request.id, None]:
                 raise IdReused(f"the id {request.id} still waits for an answer", field="id", hint="Count on.")
-            self._batches[request.id] = parts
+            self._batches[request.id] = part
         for asked in self._keys(request):
             self._asked[asked] += 1
             self._connection.count(1)
@@ -334,7 +330,7 @@ class _Relay:
             connection.write(written)
             return
         number, session = message["id"], message.get("session")
-        if number == _OURS and session is None and self._silent:
+        if number == _OURS and session is None and self._silent and message.get("ok") == {}:
             self._silent -= 1
             return
         waiting = self._asked[number, session]
@@ -343,15 +339,13 @@ class _Relay:
             connection.count(-1)
         if waiting <= 1:
             del self._asked[number, session]
-        parts = self._batches.pop(number, None) if session is None else None
-        if parts is None:
+        part = self._batches.pop(number, None) if session is None else None
+        if part is None:
             connection.write(written)
-            return
-        whole, places = parts
-        if "ok" in message:
-            whole.put(places, [connection.encoding.body(one) for one in message["ok"]["results"]])
+        elif "ok" in message:
+            _fill(part, [connection.encoding.body(one) for one in message["ok"]["results"]])
         else:
-            whole.put(places, [connection.encoding.body(message)] * len(places))
+            _fill(part, [connection.encoding.body(message)] * len(part[1]))
 
     def _lost(self, why: OpenEnvError) -> None:
         """Whoever still waits for an answer gets this one."""
@@ -361,12 +355,18 @@ class _Relay:
         for (number, session), count in self._asked.items():
             for _ in range(count):
                 connection.count(-1)
-                parts = self._batches.pop(number, None) if session is None else None
-                if parts is not None:
-                    parts[0].put(parts[1], [body] * len(parts[1]))
+                part = self._batches.pop(number, None) if session is None else None
+                if part is not None:
+                    _fill(part, [body] * len(part[1]))
                 else:
                     connection.answer(Request(number, "invalid", session), body)
         self._asked.clear()
+
+
+def _fill(part: _Part, bodies: list[Body]) -> None:
+    whole, places = part
+    for place, body in zip(places, bodies, strict=True):
+        whole.put(place, body)
 
 
 def _error_of(body: Mapping[str, Any]) -> OpenEnvError:
