@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import websockets.asyncio.client as ws
+from websockets.exceptions import ConnectionClosed
 
 from tests.support.processes import ROOT, Server, Servers
 from tests.support.v2_wire import ADD, EVENTS, Wire, begin, code, entries, result, step, waiting
@@ -239,3 +241,44 @@ async def test_a_socket_without_the_subprotocol_speaks_the_older_dialects(openen
         assert socket.subprotocol is None
         await socket.send('{"id": 1, "op": "ping"}')
         assert '"error"' in str(await socket.recv())
+
+
+LOUD = [("speak", {"text": "hello"}), ("search", {}), ("wait", {"gate": "/"})]
+
+
+def _older(_: int, name: str, arguments: Mapping[str, Any]) -> str:
+    return json.dumps({"type": "step", "data": step(name, arguments)})
+
+
+def _json_rpc(number: int, name: str, arguments: Mapping[str, Any]) -> str:
+    params = {"name": name, "arguments": arguments}
+    return json.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
+
+
+@pytest.mark.parametrize("uvicorn", [False, True])
+async def test_who_did_not_choose_v2_gets_answers_and_nothing_else(serve: Servers, uvicorn: bool) -> None:
+    server = serve("tests.support.v2_toys:workshop_app", cwd=ROOT, uvicorn=uvicorn)
+    async with httpx.AsyncClient(base_url=server.url) as http, Wire(f"{server.ws_url}/ws") as watcher:
+        session = (await http.post("/sessions")).json()["session_id"]
+        sockets = [
+            (await ws.connect(f"{server.ws_url}/ws"), _older, {"type"}),
+            (await ws.connect(f"{server.ws_url}/ws?session_id={session}"), _older, {"type"}),
+            (await ws.connect(f"{server.ws_url}/mcp"), _json_rpc, {"id", "result"}),
+        ]
+        await watcher.ask(id=1, op="subscribe", session=session, data={"events": ["step"]})
+        for socket, asking, known in sockets:
+            for number, (name, arguments) in enumerate(LOUD, start=1):
+                await socket.send(asking(number, name, arguments))
+                answer = json.loads(await socket.recv())
+                assert set(answer) >= known
+                assert answer.get("type", "observation") == "observation"
+                assert answer.get("id", number) == number
+        for name, arguments in LOUD:  # somebody else, in the session that a socket is attached to
+            action = {"action": step(name, arguments)}
+            assert (await http.post("/step", json=action, headers={"X-Session-ID": session})).is_success
+        assert len([one for one in await watcher.so_far() if one["event"] == "step"]) == 2 * len(LOUD)
+        server.terminate()
+        for socket, _, _ in sockets:
+            with pytest.raises(ConnectionClosed):  # before anything else comes
+                pytest.fail(str(await socket.recv()))
+    server.wait()
