@@ -11,6 +11,9 @@ from benchmarks.distributions import needed_by
 
 SERVER_SIDE = ("fastapi", "starlette", "uvicorn", "typer")
 SERVER_ROOMS = tuple(f"openenv.{room}" for room in ("server", "runtime", "middleware", "evaluation", "cli"))
+CLIENT_SIDE = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection", "websockets"}
+OF_THE_MACHINE = ("_sysconfigdata", "python_socks")
+"""What Python itself has under a name of its own, and what websockets loads where it happens to be installed."""
 MAX_DISTRIBUTIONS = 30
 
 
@@ -42,6 +45,22 @@ def test_client_names_load_no_server(statement: str) -> None:
 def test_a_client_of_the_usual_dialect_loads_no_other() -> None:
     loaded = loaded_by("from openenv import EnvClient; EnvClient('ws://h').sync()")
     assert not [name for name in loaded if name.startswith("openenv.client.v2") or name == "msgpack"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import openenv.client",
+        "from openenv import EnvClient; EnvClient('ws://h').sync()",
+        "from openenv import ToolClient; ToolClient('ws://h').sync()",
+        "from openenv import Connection, VectorEnvClient; Connection('ws://h').sync()",
+    ],
+)
+def test_the_client_loads_no_other_third_party_module(statement: str) -> None:
+    before = {name.partition(".")[0] for name in loaded_by("")}
+    after = {name.partition(".")[0] for name in loaded_by(statement)}
+    others = after - before - {"openenv", *sys.stdlib_module_names} - CLIENT_SIDE
+    assert {name for name in others if not name.startswith(OF_THE_MACHINE)} == set()
 
 
 def test_importing_the_package_alone_loads_no_third_party_module() -> None:
