@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import computed_field
 
 from openenv import Action, Environment, Observation, State, create_app
+from openenv.operation import RequestContext
 
 __all__ = ["Odd", "OddInline"]
 
@@ -54,6 +55,12 @@ class Odd(Environment[Do, Seen, State]):
         """There is no chance in it."""
 
 
+class Misnamed(Odd):
+    @classmethod
+    def world_name(cls, context: RequestContext) -> str | None:
+        return f"world {1 // int(context.query['number'])}" if "number" in context.query else None
+
+
 class OddInline(Odd):
     execution = "inline"
 
@@ -88,3 +95,4 @@ _SEEN: dict[str, Any] = {
 odd_app = create_app(Odd, env_name="odd", resume_lease_s=0.5)
 inline_app = create_app(OddInline, env_name="odd")
 brittle_app = create_app(Brittle, env_name="odd")
+misnamed_app = create_app(Misnamed, env_name="misnamed")

@@ -32,7 +32,6 @@ class Served:
 
     def application(self) -> Any:
         """The application. Raises `ConfigurationError` where there can be none."""
-        from openenv.server.guard import Guard
 
         if self.mcp is not None and self.environment is None:
             app = remote_app(self.mcp, name=self.name, env=self.mcp_env, timeout_s=self.mcp_timeout)
@@ -41,8 +40,7 @@ class Served:
         else:
             raise ConfigurationError("serve takes an environment or --mcp, and one of the two", hint="openenv serve --help")
         if self.hosts or self.origins:
-            guard = app.state.openenv.guard
-            app.state.openenv.guard = Guard.of([*guard.hosts, *self.hosts], [*guard.origins, *self.origins])
+            app.state.openenv.guard = app.state.openenv.guard.allowing(self.hosts, self.origins)
         tokens = self.chain.get("tokens")
         Chain(**{**self.chain, "tokens": Path(tokens) if tokens is not None else None}).put_around(app)
         return app

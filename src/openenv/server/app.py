@@ -82,6 +82,22 @@ def create_app(
         TypeError: ``factory`` is an instance.
         ConfigurationError: a type is missing, or the factory asks for something that nobody can give.
     """
+    specification = _specified(factory, action_type, observation_type, state_type, env_name)
+    pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
+    workers = ProcessPool(specification, processes, hang_limit_s=hang_limit_s) if specification.in_process else None
+    manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool, workers=workers)
+    core, counted = serve_with(manager, middleware, log=log, metrics=metrics, simulation=server_mode(mode) == "simulation")
+    core.guard = core.guard.allowing(allowed_hosts, allowed_origins)
+    core.resume_lease_s = resume_lease_s
+    app = empty_application(specification.name)
+    mount(app, core, counted)
+    return app
+
+
+def _specified(
+    factory: Callable[..., Any], action_type: Any, observation_type: Any, state_type: type[State], env_name: str | None
+) -> EnvironmentSpecification:
+    """What is known of the environment, with the types that the caller left out. Raises as `create_app`."""
     found_action, found_observation = types_of(factory)
     action_type = action_type or found_action
     observation_type = observation_type or found_observation
@@ -93,15 +109,7 @@ def create_app(
     specification = EnvironmentSpecification.of(factory, action_type, observation_type, state_type, env_name)
     if action_type is Action and specification.has_tools:
         specification = replace(specification, action_type=ToolAction)
-    pool = ThreadPool(shared=threads, pinned=threads, hang_limit_s=hang_limit_s)
-    workers = ProcessPool(specification, processes, hang_limit_s=hang_limit_s) if specification.in_process else None
-    manager = SessionManager(specification, max_sessions=max_sessions, lease_s=session_lease_s, pool=pool, workers=workers)
-    core, counted = serve_with(manager, middleware, log=log, metrics=metrics, simulation=server_mode(mode) == "simulation")
-    core.guard = Guard.of([*core.guard.hosts, *(allowed_hosts or ())], [*core.guard.origins, *(allowed_origins or ())])
-    core.resume_lease_s = resume_lease_s
-    app = empty_application(specification.name)
-    mount(app, core, counted)
-    return app
+    return specification
 
 
 def create_fastapi_app(factory: Callable[..., Any], *args: Any, **kwargs: Any) -> FastAPI:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
 
-from openenv.errors import OpenEnvError
-from openenv.operation import Connection, Operation, RequestContext, Result
+from openenv.errors import ExecutionFailed, OpenEnvError
+from openenv.operation import Connection, Operation, RequestContext
 from openenv.protocol import JsonRpcCodec, SocketCodec
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager, SessionRequest
+from openenv.runtime.raised import text_of
 from openenv.server.guard import Guard
 
 if TYPE_CHECKING:
@@ -108,21 +109,32 @@ class ServerCore:
         result = await self.pipeline.run(self.operation(Operation("invalid", error), connection, context))
         raise result.error or error
 
-    async def session_for(self, connection: Connection, context: RequestContext) -> str | Result | None:
+    def world_of(self, context: RequestContext) -> str | None:
+        """The name of the shared world that a caller asks for, or None. Raises what the environment refuses it with."""
+        try:
+            return self.specification.environment_type.world_name(context)
+        except OpenEnvError:
+            raise
+        except Exception as error:
+            log.exception("%s raised in world_name", self.specification.name)
+            raise ExecutionFailed(text_of(error)) from error
+
+    async def session_for(self, connection: Connection, context: RequestContext) -> str | None:
         """The session that an HTTP request means: by ``X-Session-ID``, by its world's name, or none.
 
-        A world's name opens the caller's own session of that world when there is none yet; the result is returned when
-        that fails. Raises `ValidationFailed` for a name that the environment does not allow.
+        A world's name opens the caller's own session of that world when there is none yet. Raises why it cannot be opened.
         """
         named = connection.headers.get("x-session-id")
         if named is not None:
             return named
-        world = self.specification.environment_type.world_name(context)
+        world = self.world_of(context)
         if world is None:
             return None
         create = Operation("create", SessionRequest(world_name=world, implicit=True))
         result = await self.pipeline.run(self.operation(create, connection, context))
-        return result if result.error is not None else result.session
+        if result.error is not None:
+            raise result.error
+        return result.session
 
     @contextmanager
     def answering(self) -> Iterator[None]:

@@ -103,7 +103,7 @@ class HttpRoutes:
     async def create_session(self, request: Request) -> Response:
         """Open a session that lives until it is closed or nobody asked for it for the length of its lease."""
         connection, context = self._admit(request)
-        world = self.core.specification.environment_type.world_name(context)
+        world = self.core.world_of(context)
         create = self.core.operation(Operation("create", SessionRequest(world_name=world)), connection, context)
         result = await self.core.pipeline.run(create)
         if result.error is not None:
@@ -200,11 +200,7 @@ class HttpRoutes:
 
     async def _run(self, operation: Operation, connection: Connection, context: RequestContext, size: int = 0) -> Result:
         if operation.session is None:
-            session = await self.core.session_for(connection, context)
-            if isinstance(session, Result):
-                assert session.error is not None
-                raise session.error
-            operation.session = session
+            operation.session = await self.core.session_for(connection, context)
         result = await self.core.pipeline.run(self.core.operation(operation, connection, context, size))
         if result.error is not None:
             raise result.error

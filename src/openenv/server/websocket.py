@@ -64,7 +64,7 @@ class SessionSocket(ABC):
         if named is not None and self.attachable:
             self.core.pipeline.check(self.core.operation(Operation("attach", session=named), connection, context))
             return manager.attach(named, connection.principal), False
-        world = self.core.specification.environment_type.world_name(context)
+        world = self.core.world_of(context)
         create = Operation("create", SessionRequest(kind="socket", world_name=world))
         result = await self.core.pipeline.run(self.core.operation(create, connection, context))
         if result.error is not None:

@@ -15,7 +15,6 @@ from starlette.types import Scope
 
 from openenv.errors import InvalidFrame, OpenEnvError, Unsupported, ValidationFailed
 from openenv.extras import import_with_mcp
-from openenv.operation import Result
 from openenv.protocol.json import parse
 from openenv.protocol.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, rpc_error, rpc_refusal
 from openenv.runtime import SessionRequest
@@ -103,15 +102,12 @@ class McpRoute:
         operation = call.to_run()
         try:
             if operation.op == "create":
-                world = core.specification.environment_type.world_name(context)
+                world = core.world_of(context)
                 operation.payload = SessionRequest(world_name=world)
             elif operation.session is None and caller.session is not None:
                 operation.session = caller.session
             elif operation.session is None and operation.op == "call_tool":
-                session = await core.session_for(connection, context)
-                if isinstance(session, Result):
-                    return Response(core.rpc_codec.encode(call, session), media_type=JSON)
-                operation.session = session
+                operation.session = await core.session_for(connection, context)
             if core.siblings is not None and (home := core.siblings.home(operation.session or "")) is not None:
                 return Moving(home, raw)
             result = await core.pipeline.run(core.operation(operation, connection, context, len(raw)))

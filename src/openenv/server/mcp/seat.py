@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from openenv.errors import OpenEnvError, SessionError
+from openenv.errors import SessionError
 from openenv.operation import Operation, Result
 from openenv.runtime import Session
 from openenv.runtime.world import World
@@ -148,10 +148,7 @@ class SessionlessSeat(LocalSeat):
     async def session_of(self, caller: Caller) -> str | None:
         if caller.session is not None:
             return caller.session
-        named = await self.core.session_for(caller.connection, caller.context)
-        if isinstance(named, Result):
-            raise named.error or OpenEnvError("no session could be opened")
-        return named
+        return await self.core.session_for(caller.connection, caller.context)
 
 
 async def _run(core: ServerCore, operation: Operation, caller: Caller) -> Result:

@@ -107,7 +107,7 @@ class StandardMcp:
         named = caller.session or connection.headers.get("x-session-id")
         if named is not None:
             return manager.session(named, connection.principal), False
-        world = self.core.specification.environment_type.world_name(caller.context)
+        world = self.core.world_of(caller.context)
         create = Operation("create", SessionRequest(world_name=world))
         result = await self.core.pipeline.run(self.core.operation(create, connection, caller.context, caller.size))
         if result.error is not None:

@@ -46,7 +46,7 @@ async def serve_local(core: ServerCore, headers: Mapping[str, str]) -> None:
     caller = Caller(connection, core.context(connection))
     core.manager.start()
     try:
-        world = core.specification.environment_type.world_name(caller.context)
+        world = core.world_of(caller.context)
         create = Operation("create", SessionRequest(kind="socket", world_name=world))
         result = await core.pipeline.run(core.operation(create, connection, caller.context))
         if result.error is not None:

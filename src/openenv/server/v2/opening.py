@@ -135,7 +135,7 @@ class Opening:
     async def _open(self, request: Request) -> list[Session]:
         connection = self._connection
         core = connection.core
-        world = core.specification.environment_type.world_name(connection.context)
+        world = core.world_of(connection.context)
         wanted = SessionRequest(kind="free", world_name=world, lease_s=core.resume_lease_s)
         if not core.manager.room.has(request.data.count):
             raise core.manager.full()
