@@ -289,6 +289,16 @@ def test_scopes_are_asked_for_at_every_route(http: httpx.Client) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize(("path", "frame"), [("/ws", {"type": "step", "data": STEP}), ("/mcp", CALL)])
+def test_scopes_are_asked_for_on_sockets(server: Server, path: str, frame: dict[str, Any]) -> None:
+    for who in ("nobody", "prometheus"):
+        assert "FORBIDDEN" in json.dumps(socket_answer(server.ws_url + path, as_(who)))
+    with connect(server.ws_url + path, additional_headers=bearing(signed(scope="create"))) as socket:
+        socket.send(json.dumps(frame))
+        assert "FORBIDDEN" in str(socket.recv())
+
+
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     "reset",
     [
