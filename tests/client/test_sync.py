@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -112,14 +111,6 @@ async def test_in_a_running_loop_it_says_what_to_write(faulty: FaultyServer) -> 
     with pytest.raises(ConfigurationError):
         EnvClient(faulty.url).sync().reset()
     assert client_threads() == []
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Python's own handler of SIGINT, which a shell's background jobs start without."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -118,6 +118,7 @@ async def test_a_late_answer_and_a_cancelled_call_cost_that_call_only(talk: Serv
         assert (await client.step({"text": "c"})).observation["count"] == 1
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_call_costs_that_call_only(talk: Server) -> None:
     with EnvClient(talk.url, protocol="v2") as client:
         client.reset()
