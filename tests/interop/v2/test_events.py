@@ -277,6 +277,11 @@ async def test_who_did_not_choose_v2_gets_answers_and_nothing_else(serve: Server
             action = {"action": step(name, arguments)}
             assert (await http.post("/step", json=action, headers={"X-Session-ID": session})).is_success
         assert len([one for one in await watcher.so_far() if one["event"] == "step"]) == 2 * len(LOUD)
+        listed = (await http.get("/sessions")).json()["sessions"]
+        own = [one["session_id"] for one in listed if one["kind"] == "socket"]
+        assert len(own) == 2
+        for ended in own:
+            await http.delete(f"/sessions/{ended}")
         server.terminate()
         for socket, _, _ in sockets:
             with pytest.raises(ConnectionClosed):  # before anything else comes
