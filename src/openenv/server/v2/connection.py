@@ -55,8 +55,8 @@ class V2Connection:
         """The ways to sessions of other workers, where there are any."""
         self._names: dict[str, bytes] = {}
         """The ids of held sessions as they are written."""
-        self._closing: set[str] = set()
-        """Sessions that this connection has asked to close."""
+        self.closing: set[str] = set()
+        """Sessions that this connection has asked to close, until it is answered."""
         self._pending = 0
         self._flowing = False
         self._backlog: deque[str | bytes | None] = deque()
@@ -185,7 +185,7 @@ class V2Connection:
     def _ended(self, session: Session, reason: str) -> None:
         if session.id in self.sessions:
             self._let_go(session)
-            if session.id not in self._closing:
+            if session.id not in self.closing:
                 self.listening.tell("session_ended", session.id, {"reason": reason})
             self.listening.forget(session.id)
 
@@ -217,11 +217,8 @@ class V2Connection:
 
     def _close(self, request: Request, frame: str | bytes) -> None:
         session = self.session(request)
-        self._closing.add(session.id)
-        try:
-            self.doing.read(request, session, self.operation(Operation("close"), len(frame)))
-        finally:
-            self._closing.discard(session.id)
+        self.closing.add(session.id)
+        self.doing.read(request, session, self.operation(Operation("close"), len(frame)))
 
     # Frames out.
 

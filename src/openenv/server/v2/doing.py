@@ -243,6 +243,8 @@ class Doing:
     def _settle(self, asked: Asked, result: Result) -> None:
         """Keep the answer, and send it."""
         asked.settled = True
+        if asked.operation.op == "close":
+            self._connection.closing.discard(asked.session.id)
         if asked.expired and isinstance(result.error, Cancelled):
             result.error = DeadlineExceeded("its deadline had passed, and it was taken back", hint="Ask anew, with a new id.")
         body = self._body(asked, result) if asked.operation.op in _MAKES else self._answer(asked.operation, result)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from openenv.errors import OpenEnvError
-from openenv.operation import Operation, Principal
+from openenv.operation import Operation, Principal, Result
 from openenv.protocol.v2 import Request
 from openenv.runtime import Session, SessionRequest
 from openenv.server.v2.doing import late
@@ -21,6 +21,8 @@ __all__ = ["Keys", "Opening"]
 log = logging.getLogger("openenv.server")
 
 _Key = tuple[str, str, str]
+_AT_ONCE: Final = 32
+"""Sessions of one ``open`` that are being made: a thousand of these may be asked for together, each of thousands."""
 
 
 class Keys:
@@ -137,19 +139,23 @@ class Opening:
         core = connection.core
         world = core.world_of(connection.context)
         wanted = SessionRequest(kind="free", world_name=world, lease_s=core.resume_lease_s)
-        if not core.manager.room.has(request.data.count):
-            raise core.manager.full()
-        creates = [
-            core.pipeline.run(connection.operation(Operation("create", wanted, id=request.id))) for _ in range(request.data.count)
-        ]
-        results = await asyncio.gather(*creates)
-        sessions = [core.manager.sessions[one.session] for one in results if one.session in core.manager.sessions]
-        error = next((one.error for one in results if one.error is not None), None)
-        if error is not None:
-            for session in sessions:
-                core.manager.end(session, "not all of the sessions that were asked for could be opened")
-            raise error
+        sessions: list[Session] = []
+        left = request.data.count
+        while left:
+            some = min(left, _AT_ONCE)
+            asked = (connection.operation(Operation("create", wanted, id=request.id)) for _ in range(some))
+            results = await asyncio.gather(*map(core.pipeline.run, asked)) if core.manager.room.has(left) else [self._full()]
+            sessions += [core.manager.sessions[one.session] for one in results if one.session in core.manager.sessions]
+            error = next((one.error for one in results if one.error is not None), None)
+            if error is not None:
+                for session in sessions:
+                    core.manager.end(session, "not all of the sessions that were asked for could be opened")
+                raise error
+            left -= some
         return sessions
+
+    def _full(self) -> Result:
+        return Result(error=self._connection.core.manager.full())
 
 
 def _look(task: asyncio.Task[list[Session]]) -> None:
