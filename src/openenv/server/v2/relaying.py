@@ -206,9 +206,10 @@ class _Relay:
         """Send a frame there; its answers go to the client, or into the whole of a batch."""
         if self._queued > MOST_QUEUED:
             raise Overloaded("too much waits for another worker", hint="Wait for answers.")
+        waiting = self._asked[request.id, None] if part is not None else request.session is None and request.id in self._batches
+        if waiting:  # the answers to the two could not be told apart
+            raise IdReused(f"the id {request.id} still waits for an answer", field="id", hint="Count on.")
         if part is not None:
-            if self._asked[request.id, None]:
-                raise IdReused(f"the id {request.id} still waits for an answer", field="id", hint="Count on.")
             self._batches[request.id] = part
         for asked in self._keys(request):
             self._asked[asked] += 1
