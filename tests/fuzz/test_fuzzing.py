@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -77,4 +78,6 @@ def test_which_lines_of_a_log_are_crashes() -> None:
     assert crashes("all is well\n") == []
     assert crashes(f"{head}tests.fuzz.target.TargetFault: the target's own fault\nmore\n") == []
     assert crashes(f"{head}KeyError: 'x'\nmore\n") == [f"the log has a traceback:\n{head.split(chr(10), 1)[1]}KeyError: 'x'"]
+    assert crashes(json.dumps({"exception": f"{head}tests.fuzz.target.TargetFault: the target's own fault\n"})) == []
+    assert len(crashes(json.dumps({"exception": f"{head}KeyError: 'x'\n", "more": "z"}))) == 1
     assert crashes("Task exception was never retrieved\n")

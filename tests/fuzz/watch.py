@@ -77,7 +77,8 @@ def served(folder: Path, targets: tuple[str, ...], doors: tuple[str, ...] = DOOR
 def crashes(log: str, door: str = "fast") -> list[str]:
     """What a log tells of crashes, but for those that the target was told to have, and for what uvicorn itself writes."""
     found = [f"the log has {one!r}" for one in _ALWAYS_WRONG if one in log]
-    for block in log.split("Traceback (most recent call last)")[1:]:
+    told = log.replace("\\n", "\n")  # a traceback may be a text in a line of JSON
+    for block in told.split("Traceback (most recent call last)")[1:]:
         # The exception's own line comes after the indented ones.
         lines = block.splitlines()[1:]
         end = next((number for number, line in enumerate(lines) if line and not line[0].isspace()), len(lines) - 1)
