@@ -53,7 +53,7 @@ class Line(Environment[Walk, Place, State]):
         if seed is not None:
             self.chance.seed(seed)
         self.level, self.steps, self.mixed = level, 0, mixed
-        return self.place(None)
+        return self.place(0.5)  # which Gymnasium has no place for
 
     def step(self, action: Walk) -> Place:
         if action.force < 0.01:
@@ -63,7 +63,7 @@ class Line(Environment[Walk, Place, State]):
         self.level = max(-3, min(3, self.level + {"left": -1, "right": 1, "stay": 0}[action.way] + wind))
         return self.place(action.force * self.level)
 
-    def place(self, reward: float | None) -> Place:
+    def place(self, reward: float) -> Place:
         ended = abs(self.level) == 3
         told = f"step {self.steps}" if self.mixed and self.chance.random() < 0.5 else self.steps
         return Place(
