@@ -102,7 +102,8 @@ async def ask(socket: ClientConnection, message: dict[str, Any]) -> dict[str, An
 
 def test_it_says_once_where_it_is(serve: Servers) -> None:
     server = serve(f"{TOYS}:quick_app", "--workers", "3", cwd=ROOT)
-    assert len(re.findall(r"^serving quick on http://127\.0\.0\.1:\d+, with 3 workers, .*all scopes", server.log(), re.MULTILINE)) == 1
+    said = r"^serving quick on http://127\.0\.0\.1:\d+, with 3 workers, .*all scopes"
+    assert len(re.findall(said, server.log(), re.MULTILINE)) == 1
     assert len(worker_pids(server)) == 3
 
 

@@ -67,6 +67,27 @@ async def test_subscriptions_are_of_all_sessions_or_of_one(url: str) -> None:
         assert await heard(8) == []
 
 
+async def test_subscriptions_to_a_session_end_with_its_attachment(url: str) -> None:
+    """But for one that watches it, which needs none."""
+    speak = step("speak", {"text": "hello"})
+    names = {"events": ["environment", "session_taken"]}
+    async with Wire(url) as first, Wire(url) as second:
+        detached, taken, watched = await first.open(3)
+        for number, session in enumerate((detached, taken, watched), 2):
+            await first.ask(id=number, op="subscribe", session=session, data=names)
+        await first.ask(id=5, op="subscribe", session=watched, data={"events": ["step"]})
+        await first.ask(id=6, op="detach", session=detached)
+        for number, session in enumerate((taken, watched), 2):
+            await second.ask(id=number, op="attach", session=session)
+            assert (await first.event("session_taken"))["session"] == session
+        for number, session in enumerate((detached, taken, watched), 7):
+            await first.ask(id=number, op="attach", session=session)
+            await first.ask(id=number + 10, op="step", session=session, data=speak)
+        came = await first.so_far()
+        assert {one["session"] for one in came} == {watched}
+        assert [one["event"] for one in came if one["event"] == "step"] == ["step"]
+
+
 async def test_who_watches_sees_every_step(server: Server, url: str) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http, Wire(url) as actor, Wire(url) as watcher:
         session, = await actor.open()

@@ -181,6 +181,7 @@ class V2Connection:
         """Another connection has it now."""
         self._let_go(session)
         self.listening.tell("session_taken", session.id, {})
+        self.listening.forget_unwatched(session.id)
 
     def _ended(self, session: Session, reason: str) -> None:
         if session.id in self.sessions:
@@ -212,6 +213,7 @@ class V2Connection:
     def _detach(self, request: Request, frame: str | bytes) -> None:
         session = self.session(request)
         self._let_go(session)
+        self.listening.forget_unwatched(session.id)
         self.core.manager.detach(session)
         self.answer(request, self.encoding.ok({"lease_s": self.core.manager.leases.of(session)}))
 

@@ -158,6 +158,11 @@ class Listening:
         session.watchers.add(ended)
         self._watched[session.id] = stop
 
+    def forget_unwatched(self, session_id: str) -> None:
+        """The connection has this session no longer: what it is to hear of it is over, unless it watches it."""
+        if session_id not in self._watched:
+            self.forget(session_id)
+
     def forget(self, session_id: str) -> None:
         """The session has ended, and whoever is to hear of that was told."""
         stop = self._watched.pop(session_id, None)
