@@ -7,9 +7,12 @@ from pathlib import Path
 
 import msgpack
 import pytest
+import websockets.asyncio.client as ws
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from tests.interop.minimal_v2_client import JSON, MSGPACK
+from tests.support.processes import ROOT, Servers
 from tests.support.v2_wire import ADD, Wire, begin, code, result, step
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
@@ -30,6 +33,16 @@ async def test_the_server_takes_the_first_offer_that_it_can_speak(url: str, offe
         assert hello["limits"] == limits
         assert await wire.ask(id=1, op="ping") == {"id": 1, "ok": {}}
         assert await wire.so_far() == []
+
+
+async def test_a_server_without_messagepack_does_not_choose_it(serve: Servers, tmp_path: Path) -> None:
+    (tmp_path / "msgpack.py").write_text("raise ImportError('hidden by a test')")
+    server = serve("tests.support.v2_toys:workshop_app", cwd=ROOT, env={"PYTHONPATH": str(tmp_path)})
+    async with Wire(f"{server.ws_url}/ws", MSGPACK, JSON) as wire:
+        assert (wire.socket.subprotocol, wire.hello["protocol"]) == (JSON, JSON)
+        assert await wire.ask(id=1, op="ping") == {"id": 1, "ok": {}}
+    async with ws.connect(f"{server.ws_url}/ws", subprotocols=[Subprotocol(MSGPACK)]) as socket:
+        assert socket.subprotocol is None
 
 
 @pytest.mark.parametrize(("offer", "frame"), [(JSON, b"\x80"), (MSGPACK, "{}")])
