@@ -35,6 +35,12 @@ async def test_the_server_takes_the_first_offer_that_it_can_speak(url: str, offe
         assert await wire.so_far() == []
 
 
+async def test_the_hello_tells_connections_apart(url: str) -> None:
+    async with Wire(url) as one, Wire(url, MSGPACK) as other:
+        assert one.hello["connection"] != other.hello["connection"]
+        assert (one.hello["protocol"], other.hello["protocol"]) == (JSON, MSGPACK)
+
+
 async def test_a_server_without_messagepack_does_not_choose_it(serve: Servers, tmp_path: Path) -> None:
     (tmp_path / "msgpack.py").write_text("raise ImportError('hidden by a test')")
     server = serve("tests.support.v2_toys:workshop_app", cwd=ROOT, env={"PYTHONPATH": str(tmp_path)})
