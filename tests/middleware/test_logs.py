@@ -144,6 +144,17 @@ def test_steps_write_nothing() -> None:
     assert opened["trace"] == closed["trace"] == TRACE
 
 
+def test_of_a_session_that_has_ended_nothing_is_kept() -> None:
+    log = Log()
+    log.do("create")
+    log.do("fork", Result(value=["left", "right"]))
+    for session in ("s", "left", "right"):
+        log.do("step", session=session)
+        log.do("close", session=session, transport="runtime", payload="over")
+        log.do("step", Result(error=SessionError("it has ended")), session=session)
+    assert log.log._accounts == {}
+
+
 def test_a_flood_of_refusals_is_no_flood_of_lines() -> None:
     log = Log()
     log.do("create")

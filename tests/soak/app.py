@@ -1,15 +1,16 @@
-"""What is soaked: tools on threads, behind tokens and limits, with a factory and steps that fail when they are told to."""
+"""What is soaked: tools on threads, behind a log, tokens and limits, with a factory and steps that fail when they are told to."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import time
-from typing import Any
+from typing import Any, TextIO, cast
 
 from fastapi import FastAPI
 
 from openenv import Action, Context, Observation, State, ToolEnvironment, create_app, tool
-from openenv.middleware import BearerAuth, RateLimit
+from openenv.middleware import BearerAuth, JsonLog, RateLimit
 
 TOKEN = "token-of-the-soak-01"
 LEASE_S = 1.0
@@ -63,10 +64,18 @@ class Soaked(ToolEnvironment[Action, Observation, State]):
         """There is no chance in it."""
 
 
+class Nowhere(io.TextIOBase):
+    """Where the log is written to: what it remembers is not to grow either."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 def made(*more: Any) -> FastAPI:
     """The application, with a route that tells of its tasks, and perhaps with more middleware."""
     tokens = {TOKEN: {"id": "soak", "scopes": ["create", "reset", "act", "watch", "metrics"]}}
-    chain: list[Any] = [BearerAuth(tokens), RateLimit(1e6, 1e6, refusals=(50, 50)), *more]
+    log = JsonLog("soaked", cast("TextIO", Nowhere()))
+    chain: list[Any] = [log, BearerAuth(tokens), RateLimit(1e6, 1e6, refusals=(50, 50)), *more]
     served = create_app(
         Soaked,
         env_name="soaked",
