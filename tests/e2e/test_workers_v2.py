@@ -15,6 +15,7 @@ import pytest
 
 from tests.interop.minimal_v2_client import JSON, MSGPACK, Client, V2Error
 from tests.support.processes import Server, Servers
+from tests.support.v2_wire import Wire, codes, entries
 from tests.support.worker_toys import home, worker_pids
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
@@ -108,6 +109,26 @@ async def test_a_repeat_over_workers_is_not_done_twice(pair: Pair) -> None:
     for session in (pair.here, pair.there):
         assert (await client.ask("state", session))["state"]["step_count"] == 1
     assert len(first["results"]) == 2
+
+
+@pytest.mark.parametrize("protocol", [JSON, MSGPACK])
+async def test_a_batch_is_done_once_whichever_worker_its_client_comes_back_to(
+    snake: Server, pair: Pair, protocol: str
+) -> None:
+    both = (pair.here, pair.there)
+    for session in both:
+        await pair.client.reset(session, seed=3)
+    batch = {"id": 1000, "op": "batch", "data": entries(dict.fromkeys(both, LEFT))}
+    answers = []
+    for door in (*both, pair.here):  # a connection that names a session is served where that is
+        async with Wire(f"{snake.ws_url}/ws?session_id={door}", protocol) as wire:
+            for session in both:
+                await wire.ask(id=1, op="attach", session=session)
+            answers.append(await wire.ask(**batch))
+            for session in both:
+                assert (await wire.ask(id=2, op="state", session=session))["ok"]["state"]["step_count"] == 1
+    assert codes(answers[0]["ok"]["results"]) == [None, None]
+    assert answers == [answers[0]] * 3
 
 
 async def test_events_of_sessions_elsewhere_come_too(pair: Pair, snake: Server) -> None:

@@ -139,10 +139,11 @@ async def test_a_leak_ends_at_the_limit(started: Started, piece: int) -> None:
     assert "memory_mb" in (error.hint or "")
 
 
-async def test_what_cannot_be_had_at_all_ends_no_world(started: Started) -> None:
+@pytest.mark.parametrize("count", [10**9, 10**12], ids=["for its limit", "for the machine"])
+async def test_what_cannot_be_had_at_all_ends_no_world(started: Started, count: int) -> None:
     local = started(memory_mb=160)
     session = await local.open()
-    error = (await local.run("step", Do(what="take", count=10**12), session=session)).error
+    error = (await local.run("step", Do(what="take", count=count), session=session)).error
     assert error is not None
     assert error.code == "EXECUTION_ERROR"
     assert (await told(local, session, "say", text="I live")).text == "I live"
@@ -283,6 +284,7 @@ async def test_none_free_is_a_refusal(started: Started) -> None:
     assert "create_app(…, processes=4)" in (error.hint or "")
     assert error.retry_after_s > 0  # type: ignore[attr-defined]
     assert local.manager.active == 2
+    assert len(children()) == 2, "nor is one started to wait ready"
     ending = asyncio.create_task(local.run("close", session=sessions[0]))
     await asyncio.sleep(0)
     assert await local.open(), "who comes while a world is closed waits for its worker"
