@@ -274,7 +274,7 @@ async def test_a_worker_that_is_left_with_a_thread_is_replaced(started: Started)
 
 
 async def test_none_free_is_a_refusal(started: Started) -> None:
-    local = started(limit=2)
+    local = started(limit=2, spare=1)
     sessions = [await local.open(), await local.open()]
     error = (await local.run("create")).error
     assert error is not None
