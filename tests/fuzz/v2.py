@@ -312,7 +312,7 @@ class _Conversation:
         message = {"id": number, "op": "step", "session": slot(session), "data": data}
         effects = (Effect(session, tag, sure=session == 0),)
         content = written(message, self.rng, binary=self.binary)
-        more: dict[str, Any] = {"effects": effects, "codes": _TAKEN, "refused": True, "again": False}
+        more: dict[str, Any] = {"effects": effects, "codes": _TAKEN, "refused": True, "again": False, "reuses": True}
         more |= {"image": None, "fills": (), "check": None, "then": "go on", "line": seat.line}
         self.add(replace(known, data=content, what=f"an id again: {message}", **more))
 

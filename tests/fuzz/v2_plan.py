@@ -60,6 +60,8 @@ class V2Say:
     """The events that may come from now on."""
     again: bool = False
     """Sent once more, byte for byte, when the line was lost before its answer came."""
+    reuses: bool = False
+    """Its id was used for something else: not sent where that named a session which was not there yet, and was no use."""
     keyed: bool = False
     """It opens sessions with a key: sent once more before anything else."""
     attaches: tuple[int, ...] = ()

@@ -102,7 +102,10 @@ class V2Player:
             await self._lose(say.line, line, "reset")
             return
         line.listens |= say.listens
-        await self._send(line, self._sent(say))
+        sent = self._sent(say)
+        if say.reuses and not any(one.say.number == say.number and one.sessions == sent.sessions for one in self.order):
+            return
+        await self._send(line, sent)
         if say.then == "wait":
             await line.answered()
         elif say.then != "go on":
