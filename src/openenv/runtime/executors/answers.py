@@ -25,6 +25,8 @@ __all__ = ["Answer", "AnswerReader", "AnswerWriter", "read_notice", "write_notic
 log = logging.getLogger("openenv.runtime")
 
 _LIFTED: Final = {"reward", "done"}
+_PANIC: Final = "PanicException"
+"""What pydantic's core raises where it finds no memory; the class has no module to import it from."""
 _HEAD: Final = struct.Struct("<dIIBBdd8I")
 """Seconds, sequence, steps, flags, reward kinds, the result's reward, the observation's, and eight sizes: of the rest, the
 observation, its metadata, the state by its names and by its aliases, the value, and, in MessagePack, of an observation and a
@@ -80,19 +82,31 @@ class AnswerWriter:
         self._place: tuple[str | None, str | None] = (None, None)
 
     def write(self, result: Result, op: str, *, seq: int, steps: int, scenario: str | None) -> bytes:
-        """The bytes of a result. An answer that JSON cannot say, or that is too long, becomes an error."""
+        """The bytes of a result. An answer that JSON cannot say, that is too long or finds no memory, becomes an error."""
         place = (result.episode, scenario)
         try:
-            payload = self._written(result, op, seq, steps, place)
-            if len(payload) > ANSWER_LIMIT:
-                raise ExecutionFailed(
-                    f"the environment's answer has {len(payload)} bytes; a worker process may send {ANSWER_LIMIT}",
-                    hint="Answer with less.",
-                )
+            payload = self._bounded(result, op, seq, steps, place)
         except ExecutionFailed as failed:
             short = Result(error=failed, episode=result.episode, seconds=result.seconds)
             payload = self._written(short, op, seq, steps, place)
         self._place = place
+        return payload
+
+    def _bounded(self, result: Result, op: str, seq: int, steps: int, place: tuple[str | None, str | None]) -> bytes:
+        try:
+            payload = self._written(result, op, seq, steps, place)
+        except BaseException as error:
+            if not isinstance(error, MemoryError) and type(error).__name__ != _PANIC:
+                raise
+            raise ExecutionFailed(
+                "there is no memory for the environment's answer in its worker process",
+                hint="Answer with less, or raise process_memory_mb.",
+            ) from None
+        if len(payload) > ANSWER_LIMIT:
+            raise ExecutionFailed(
+                f"the environment's answer has {len(payload)} bytes; a worker process may send {ANSWER_LIMIT}",
+                hint="Answer with less.",
+            )
         return payload
 
     def _written(self, result: Result, op: str, seq: int, steps: int, place: tuple[str | None, str | None]) -> bytes:

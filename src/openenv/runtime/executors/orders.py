@@ -89,7 +89,7 @@ class OrderWriter:
             order += (operation.arguments, operation.include, controlled, caller)
         try:
             written = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
-        except Exception as error:  # noqa: BLE001 - pickle raises whatever the objects' classes raise
+        except BaseException as error:  # noqa: BLE001 - pickle raises whatever the objects' classes raise: SystemExit too
             raise ExecutionFailed(
                 f"the operation cannot be sent to its worker process: {error}",
                 hint="Define the action's class at the top level of a module.",

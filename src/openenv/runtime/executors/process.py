@@ -106,6 +106,13 @@ class WorkerProcess(asyncio.Protocol):
 
     # Orders.
 
+    def is_ready(self) -> bool:
+        """Whether it can be given a world: it may have ended while it waited, and that may not have been told yet."""
+        if has_ended(self.pid):
+            self.lose(senseless("ended while it waited for a world"))
+            return False
+        return True
+
     def open(self, holder: Holder, order: bytes, limit: Limit, done: Done) -> None:
         """Make a world in it, for this holder."""
         self.state = "held"

@@ -103,8 +103,10 @@ class ProcessPool:
         if self._ended is not None:
             got(ShuttingDown("The server is shutting down", hint="Connect again in a moment."))
             return
-        if self._free:
+        while self._free:
             worker = self._free.pop()
+            if not worker.is_ready():
+                continue
             worker.state = "held"
             got(worker)
             self._fill()

@@ -60,5 +60,8 @@ def _spawned(connection: int) -> int:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a child has ended and was not reaped yet."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    """Whether a child has ended; it is not reaped."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # somebody else of this program has
+        return True
