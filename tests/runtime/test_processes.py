@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields
 from pathlib import Path
@@ -257,8 +256,7 @@ async def test_one_that_died_while_it_waited_is_given_to_nobody(started: Started
     await local.run("close", session=session)
     await until(lambda: local.manager.active == 0)
     os.kill(first, signal.SIGKILL)
-    while alive(first):  # the event loop is told of nothing meanwhile
-        time.sleep(0.001)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # the event loop is told of nothing meanwhile
     session = await local.open()
     assert await pid_of(local, session) != first
 
