@@ -256,7 +256,7 @@ async def test_one_that_died_while_it_waited_is_given_to_nobody(started: Started
     await local.run("close", session=session)
     await until(lambda: local.manager.active == 0)
     os.kill(first, signal.SIGKILL)
-    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # the event loop is told of nothing meanwhile
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the event loop is told of nothing meanwhile
     session = await local.open()
     assert await pid_of(local, session) != first
 
