@@ -90,7 +90,7 @@ async def test_a_game_of_snake(started: Callable[..., str], offers: list[str]) -
     async with opened(client, 2) as (left, right):
         assert client.socket.subprotocol == offers[0]
         assert client.hello["environment"] == "snake"
-        assert client.hello["capabilities"] == ["snapshots"]
+        assert client.hello["capabilities"] == ["snapshots", "tools"]
         assert await client.ask("ping") == {}
         first = await client.reset(left, seed=7, width=6, height=6)
         assert first["observation"]["head"] == [3, 3]

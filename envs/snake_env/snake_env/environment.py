@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from openenv import Environment
+from openenv import Context, ToolEnvironment, tool
 from openenv.environment import Execution
 from openenv.errors import EpisodeOver
-from openenv.types import EnvironmentMetadata
+from openenv.tools import ToolOutcome
+from openenv.types import Action, EnvironmentMetadata, Observation
 from snake_env import database, render, snapshots
 from snake_env.chance import SEEDS, Chance, checked_seed
-from snake_env.game import DEADLY, LONGEST_HUNGER, SIDES, Game
+from snake_env.game import DEADLY, LONGEST_HUNGER, SIDES, Direction, Game
 from snake_env.models import CellPixels, SnakeAction, SnakeObservation, SnakeState
 
 FOOD_REWARD: Final = 1.0
@@ -20,17 +21,23 @@ DEATH_REWARD: Final = -1.0
 FILLED_BONUS: Final = 10.0
 """On top of the last food's reward."""
 
+_NOBODY: Final = Context()
 Side = Annotated[int, Field(ge=SIDES[0], le=SIDES[-1])]
 
 
-class SnakeEnvironment(Environment[SnakeAction, SnakeObservation, SnakeState]):
-    """Snake for one player: eat, grow, and run into neither the wall nor yourself."""
+class SnakeEnvironment(ToolEnvironment[SnakeAction, SnakeObservation, SnakeState]):
+    """Snake for one player: eat, grow, and run into neither the wall nor yourself.
+
+    Agents that call tools (JSON-RPC, MCP) have `move`, which is a step, and `look`.
+    """
 
     execution: ClassVar[Execution] = "inline"
     snapshot_version: ClassVar[int] = snapshots.SNAPSHOT_VERSION
 
     def __init__(self) -> None:
         self.game = Game.begin(10, 10, None, Chance.unforeseen())
+        self._reward: float | None = None
+        """Of the move that a tool has made."""
 
     @classmethod
     def get_metadata(cls) -> EnvironmentMetadata:
@@ -60,19 +67,37 @@ class SnakeEnvironment(Environment[SnakeAction, SnakeObservation, SnakeState]):
         self.game = Game.begin(width, height, starvation_limit, chance)
         return self._observed(None, picture)
 
-    def step(self, action: SnakeAction) -> SnakeObservation:
-        """Move one cell. Raises `EpisodeOver` once the episode has ended."""
-        game = self.game
-        if game.stop is not None:
-            raise EpisodeOver(f"The episode has ended ({game.stop})", hint="Reset to begin another.")
-        before = game.score
-        game.move(action.direction)
-        reward = FOOD_REWARD * (game.score - before)
-        if game.stop in DEADLY:
-            reward += DEATH_REWARD
-        elif game.stop == "filled":
-            reward += FILLED_BONUS
-        return self._observed(reward, action.picture)
+    def step(self, action: SnakeAction, context: Context = _NOBODY) -> SnakeObservation:
+        """Move one cell, or call a tool. Raises `EpisodeOver` once the episode has ended."""
+        if not isinstance(action, SnakeAction):
+            return super().step(action, context)
+        return self._observed(self._moved(action.direction), action.picture)
+
+    @tool(title="Move one cell")
+    def move(self, direction: Direction) -> dict[str, Any]:
+        """Move the snake one cell. Food makes it longer; the wall and its own body end the game.
+
+        Args:
+            direction: Where to: any of ``legal_actions``, which are all but the way back.
+        """
+        self._reward = self._moved(direction)
+        return self._told(self._reward)
+
+    @tool(read_only=True, title="Look at the board")
+    def look(self) -> dict[str, Any]:
+        """See the board as it is; nothing moves. On it are . empty, * food, o body, and the head as ^ v < > or, dead, as X."""
+        return self._told(None)
+
+    def observe(self, outcome: ToolOutcome) -> SnakeObservation:
+        """What a tool call shows is what a step shows."""
+        reward, self._reward = self._reward, None
+        seen = self._observed(reward)
+        seen.keep(outcome)
+        return seen
+
+    def outcome_of(self, action: Action, observation: Observation) -> ToolOutcome | None:
+        """What came of a tool call; None for a move that was none."""
+        return observation.outcome if isinstance(observation, SnakeObservation) else None
 
     @property
     def state(self) -> SnakeState:
@@ -111,6 +136,25 @@ class SnakeEnvironment(Environment[SnakeAction, SnakeObservation, SnakeState]):
     def render_png(self, cell: int = 16) -> bytes:
         """The board as a PNG file, with ``cell`` × ``cell`` pixels for each cell."""
         return render.png(self._grid(), cell)
+
+    def _moved(self, direction: Direction) -> float:
+        """Move, and return what that is worth."""
+        game = self.game
+        if game.stop is not None:
+            raise EpisodeOver(f"The episode has ended ({game.stop})", hint="Reset to begin another.")
+        before = game.score
+        game.move(direction)
+        reward = FOOD_REWARD * (game.score - before)
+        if game.stop in DEADLY:
+            reward += DEATH_REWARD
+        elif game.stop == "filled":
+            reward += FILLED_BONUS
+        return reward
+
+    def _told(self, reward: float | None) -> dict[str, Any]:
+        """What a tool says: the observation of a step, with its reward and how the episode has ended."""
+        told = self._observed(reward).model_dump(mode="json", exclude={"metadata", "done"})
+        return {**told, "stop_reason": self.game.stop}
 
     def _observed(self, reward: float | None, picture: int | None = None) -> SnakeObservation:
         game = self.game

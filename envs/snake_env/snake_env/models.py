@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PrivateAttr
 
 from openenv import Action, Observation, State
+from openenv.tools import ToolOutcome
 from openenv.types import Binary
 from snake_env.game import DIRECTIONS, Direction, StopReason
 
@@ -51,6 +52,16 @@ class SnakeObservation(Observation):
     picture: Binary | None = Field(
         default=None, exclude_if=_is_none, description="The board as a PNG file, where the action or the reset asked for it"
     )
+    _outcome: ToolOutcome | None = PrivateAttr(default=None)
+
+    @property
+    def outcome(self) -> ToolOutcome | None:
+        """What came of the tool call that this was; it does not travel."""
+        return self._outcome
+
+    def keep(self, outcome: ToolOutcome) -> None:
+        """Remember the outcome of a tool call."""
+        self._outcome = outcome
 
 
 class SnakeState(State):

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -181,34 +182,105 @@ def test_the_schema_shows_words_and_numbers_and_nothing_native(server: Server) -
     assert {"score", "length"} <= schema["state"]["properties"].keys()
 
 
-@pytest.mark.parametrize("method", ["tools/list", "tools/call"])
-def test_json_rpc_is_refused_for_there_are_no_tools(server: Server, method: str) -> None:
-    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": "move", "arguments": {}}}
-    error = httpx.post(f"{server.url}/mcp", json=call).json()["error"]
-    assert (error["code"], error["message"]) == (-32603, "Environment does not support MCP")
+class Asks(Protocol):
+    """Calls a method of JSON-RPC with its parameters, and returns the whole answer."""
+
+    def __call__(self, method: str, **params: Any) -> dict[str, Any]: ...
+
+
+def plays_by_tools(ask: Asks, value: Callable[[dict[str, Any]], Any], *, seed: int | None) -> None:
+    """Look, then play as the oracle does; what the tools tell is what steps tell."""
+    tools = {found["name"]: found for found in ask("tools/list")["result"]["tools"]}
+    assert tools.keys() == {"look", "move"}
+    assert tools["move"]["inputSchema"]["properties"]["direction"]["enum"] == ["up", "down", "left", "right"]
+    seen = value(ask("tools/call", name="look", arguments={}))
+    for number in range(1, 16):
+        seen = value(ask("tools/call", name="move", arguments={"direction": decide(SnakeObservation.model_validate(seen))}))
+        assert (seen["steps"], seen["stop_reason"]) == (number, None)
+        assert seen["reward"] == (1.0 if not seen["hunger"] else 0.0)
+    if seed is not None:
+        expected = locally(seed, 15)[-1]["observation"]
+        assert {name: seen[name] for name in expected if name != "metadata"} == {
+            name: what for name, what in expected.items() if name != "metadata"
+        }
+    wrong = json.dumps(ask("tools/call", name="move", arguments={"direction": "north"}))
+    assert "INVALID_ARGUMENTS" in wrong
+    assert "direction" in wrong
+
+
+def test_json_rpc_plays_by_tools(server: Server) -> None:
     with connect(f"{server.ws_url}/ws") as socket:
-        socket.send(json.dumps({"type": "mcp", "data": call}))
-        assert json.loads(socket.recv())["data"]["error"] == error
         socket.send(json.dumps({"type": "reset", "data": {"seed": 7}}))
-        assert json.loads(socket.recv())["data"]["observation"]["length"] == 3
+        socket.recv()
+
+        def ask(method: str, **params: Any) -> dict[str, Any]:
+            call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            socket.send(json.dumps({"type": "mcp", "data": call}))
+            told: dict[str, Any] = json.loads(socket.recv())["data"]
+            return told
+
+        plays_by_tools(ask, lambda answer: answer["result"]["data"], seed=7)
+        socket.send(json.dumps({"type": "state"}))
+        state = json.loads(socket.recv())["data"]
+        assert (state["length"], state["step_count"]) == (locally(7, 15)[-1]["observation"]["length"], 17)
 
 
-def test_standard_mcp_finds_no_tools(server: Server) -> None:
+def test_json_rpc_over_http_plays_by_tools(server: Server) -> None:
+    def post(method: str, **params: Any) -> dict[str, Any]:
+        call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        told: dict[str, Any] = httpx.post(f"{server.url}/mcp", json=call).json()
+        return told
+
+    session = post("openenv/session/create")["result"]["session_id"]
+
+    def ask(method: str, **params: Any) -> dict[str, Any]:
+        return post(method, **params, session_id=session)
+
+    plays_by_tools(ask, lambda answer: answer["result"]["data"], seed=None)
+    post("openenv/session/close", session_id=session)
+
+
+def test_standard_mcp_plays_by_tools(server: Server) -> None:
     headers = {"accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
 
-    def ask(method: str, **params: Any) -> httpx.Response:
+    def send(method: str, **params: Any) -> httpx.Response:
         call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         return httpx.post(f"{server.url}/mcp", json=call, headers=headers)
 
+    def ask(method: str, **params: Any) -> dict[str, Any]:
+        [line] = [line for line in send(method, **params).text.splitlines() if line.startswith("data: {")]
+        told: dict[str, Any] = json.loads(line.removeprefix("data: "))
+        return told
+
     who = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    headers["Mcp-Session-Id"] = ask("initialize", **who).headers["mcp-session-id"]
-    assert '"result":{"tools":[]}' in ask("tools/list").text
-    assert '"code":"UNSUPPORTED"' in ask("tools/call", name="move", arguments={}).text
+    headers["Mcp-Session-Id"] = send("initialize", **who).headers["mcp-session-id"]
+    plays_by_tools(ask, lambda answer: json.loads(answer["result"]["content"][0]["text"]), seed=None)
 
 
-def test_a_client_of_tools_finds_none(server: Server) -> None:
-    with ToolClient(base_url=server.url) as client, pytest.raises(OpenEnvError, match="does not support MCP"):
-        client.list_tools()
+def test_a_client_of_tools_plays(server: Server) -> None:
+    with ToolClient(base_url=server.url) as client:
+        client.reset(seed=7)
+        seen = SnakeObservation.model_validate(client.call_tool("look"))
+        before = client.call_tool("move", direction=decide(seen))
+        assert before["steps"] == 1
+        assert client.step({"direction": decide(SnakeObservation.model_validate(before))}).observation["steps"] == 2
+        for _ in range(12):
+            ended = client.call_tool("move", direction="up")
+            if ended["stop_reason"] is not None:
+                break
+        assert (ended["stop_reason"], ended["reward"]) == ("wall", -1.0)
+        with pytest.raises(OpenEnvError, match="The episode has ended") as refused:
+            client.call_tool("move", direction="up")
+        assert refused.value.code == "EPISODE_OVER"
+
+
+def test_an_evaluation_plays_by_tools(tmp_path: Path) -> None:
+    """Each agent in the session of a scenario, with its tools alone."""
+    command = [sys.executable, "-m", "openenv.cli", "eval", scenarios.__path__[0], "--out", str(tmp_path / "run")]
+    command += ["--agent", "snake_env.agents:oracle", "--agent", "noop", "--fail-under", "oracle=1"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "noop       0 % (0/3)" in done.stdout
 
 
 async def test_a_hundred_sessions_at_once_play_their_own_games(server: Server) -> None:

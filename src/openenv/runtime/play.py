@@ -29,7 +29,7 @@ from openenv.runtime.snapshots import image_of, put_back
 from openenv.runtime.specification import AnyEnvironment, EnvironmentSpecification
 from openenv.scenario import Scenario
 from openenv.tools import ToolProvider
-from openenv.types import Action, Observation, WireObservation
+from openenv.types import Action, ListToolsAction, Observation, WireObservation
 
 __all__ = ["Play", "drive"]
 
@@ -259,7 +259,8 @@ class Play:
         outcome = self._tools.outcome_of(action, observation)
         if outcome is None:
             if self.scenario is not None:
-                self.episode.events.append(Event(seq=self.sequence, op="step", read_only=True, reward=result.reward))
+                looked = isinstance(action, ListToolsAction)
+                self.episode.events.append(Event(seq=self.sequence, op="step", read_only=looked, reward=result.reward))
             return
         result.tool, result.tool_error, result.value = outcome.name, outcome.error, outcome.value
         if self.scenario is not None:
