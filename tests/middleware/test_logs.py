@@ -144,6 +144,14 @@ def test_steps_write_nothing() -> None:
     assert opened["trace"] == closed["trace"] == TRACE
 
 
+def test_the_end_of_a_session_that_nobody_asked_for_has_its_sessions_ids() -> None:
+    log = Log("debug")
+    log.do("create")
+    log.log.after(Operation("close", payload="over", session="s", transport="runtime"), Result())
+    [line] = [line for line in log.lines if line["event"] == "operation" and line["op"] == "close"]
+    assert (line["trace"], line["principal"]) == (TRACE, "anna")
+
+
 def test_of_a_session_that_has_ended_nothing_is_kept() -> None:
     log = Log()
     log.do("create")

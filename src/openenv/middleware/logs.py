@@ -232,7 +232,9 @@ class JsonLog:
             "seconds": round(result.seconds, 6),
         }
         session = result.session or operation.session
-        self._write("operation", _ids(operation), session, result.episode, known, level="debug")
+        account = self._accounts.get(session or "") if operation.transport == "runtime" else None  # nobody has asked for it
+        ids = _ids(operation) if account is None else account.ids
+        self._write("operation", ids, session, result.episode, known, level="debug")
 
     def _refuse(
         self, key: tuple[Any, ...], event: str, ids: _Ids, session: str | None, episode: str | None, known: dict[str, Any]
