@@ -18,11 +18,16 @@ from websockets.sync.client import connect
 from openenv.client import Connection, EnvClient, HttpSession, ToolClient, VectorEnvClient
 from openenv.errors import OpenEnvError, ServerError
 from openenv.evaluation.suite import load_suite
+from openenv.operation import Operation
+from openenv.runtime.play import Play
+from openenv.runtime.specification import EnvironmentSpecification
 from openenv.scenario import Scenario
+from openenv.types import ListToolsAction
 from snake_env import SnakeAction, SnakeObservation, scenarios
 from snake_env.client import SnakeEnv
 from snake_env.environment import SnakeEnvironment
 from snake_env.game import Direction
+from snake_env.models import SnakeState
 from snake_env.oracle import decide, noop
 
 SUITE = load_suite(scenarios.__path__[0])
@@ -272,6 +277,18 @@ def test_a_client_of_tools_plays(server: Server) -> None:
         with pytest.raises(OpenEnvError, match="The episode has ended") as refused:
             client.call_tool("move", direction="up")
         assert refused.value.code == "EPISODE_OVER"
+
+
+def test_a_scenarios_record_tells_what_has_changed_the_world() -> None:
+    types = (SnakeAction, SnakeObservation, SnakeState)
+    play = Play(EnvironmentSpecification.of(SnakeEnvironment, *types, "snake"), SnakeEnvironment())
+    play.perform_now(Operation("load_scenario", SUITE.scenarios[0]))
+    play.perform_now(Operation("step", SnakeAction(direction="up")))
+    play.perform_now(Operation("step", ListToolsAction()))
+    play.perform_now(Operation("call_tool", ("look", {})))
+    play.perform_now(Operation("call_tool", ("move", {"direction": "left"})))
+    done = [(event.op, event.tool, event.read_only) for event in play.episode.events]
+    assert done == [("step", None, False), ("step", None, True), ("call_tool", "look", True), ("call_tool", "move", False)]
 
 
 def test_an_evaluation_plays_by_tools(tmp_path: Path) -> None:
