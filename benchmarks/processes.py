@@ -2,7 +2,7 @@
 
 The overhead is all CPU time, of the server and its workers together, per step, against the same echo inline; interleaved. The
 other sessions' p99 is measured beside a world that spins in a call of C, and beside the same loop in a process that has nothing
-to do with the server.
+to do with the server. Worlds whose processes end in other ways are timed until their sessions are told.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from websockets.sync.client import connect
 
 from benchmarks.load import Measurement, Order
 from benchmarks.load.process import Load
-from benchmarks.servers.processes import LIMIT
+from benchmarks.servers.processes import DEATHS, LIMIT
 from benchmarks.servers.start import DEFAULT, NONE, Target, ours
 from tests.support.processes import Servers
 
-__all__ = ["Burden", "Overhead", "measure", "start"]
+__all__ = ["Burden", "Death", "Overhead", "measure", "start"]
 
 _SESSIONS = 8
 _BURN = "pow(7, 10**10)"
@@ -53,6 +53,18 @@ class Burden:
     """How long after its limit the world that spun was told, with its typed error."""
 
 
+@dataclass(frozen=True)
+class Death:
+    """One round: how soon a session is told that its world's process has ended."""
+
+    chain: str
+    number: int
+    how: str
+    """One of `benchmarks.servers.processes.DEATHS`."""
+    told_s: float
+    """From the step on; that of one that grows has to reach its limit first."""
+
+
 def start(servers: Servers, load: Load, seconds: float) -> dict[tuple[str, str], Target]:
     """Start the servers, by name and chain; ``seconds`` is what `measure` will be told."""
     limit = {LIMIT: str(seconds + _LOADING_S)}
@@ -68,12 +80,14 @@ def start(servers: Servers, load: Load, seconds: float) -> dict[tuple[str, str],
 
 def measure(
     targets: Mapping[tuple[str, str], Target], load: Load, rounds: int, seconds: float
-) -> Iterator[Overhead | Burden]:
+) -> Iterator[Overhead | Burden | Death]:
     """Yield every measurement of every round, in turns."""
     for number in range(rounds):
         for chain in (NONE, DEFAULT):
             yield _overhead(targets, load, chain, number, seconds)
             yield _burden(targets["far", chain], load, chain, number, seconds)
+            for how, code in DEATHS.items():
+                yield _death(targets["far", chain], chain, number, how, code)
 
 
 def _overhead(
@@ -98,6 +112,19 @@ def _burden(far: Target, load: Load, chain: str, number: int, seconds: float) ->
                 p99[name] = _steps(load, far, seconds, far.pids[:1]).p99_ms
             told_s = told[0]
     return Burden(chain, number, p99["spinning"], p99["outside"], told_s)
+
+
+def _death(target: Target, chain: str, number: int, how: str, code: str) -> Death:
+    with connect(f"{target.server.ws_url}/ws", additional_headers=target.headers, open_timeout=30) as socket:
+        socket.send('{"type":"step","data":{"message":"hello"}}')
+        socket.recv(timeout=60)
+        begun = time.monotonic()
+        socket.send(json.dumps({"type": "step", "data": {"message": how}}))
+        answer = json.loads(socket.recv(timeout=60))
+        told_s = time.monotonic() - begun
+    if answer["data"].get("code") != code:
+        raise RuntimeError(f"a world that ends by {how} was answered {answer}")
+    return Death(chain, number, how, told_s)
 
 
 def _turned(two: tuple[str, str], number: int) -> tuple[str, str]:

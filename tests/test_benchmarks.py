@@ -28,7 +28,7 @@ from benchmarks.load.run import carry_out
 from benchmarks.load.wire import PONG, WrongAnswer, answer_frame, frame, take_frame, take_message, take_reply
 from benchmarks.part import Run
 from benchmarks.parts import PARTS
-from benchmarks.processes import Burden, Overhead
+from benchmarks.processes import Burden, Death, Overhead
 from benchmarks.results import Results
 from benchmarks.rounds import Round, Rounds, Setting, measure_rounds
 from benchmarks.servers.fleet import Fleet, wanted
@@ -350,7 +350,7 @@ def replace_waited(results: Results, share: float) -> Results:
 
 def test_results_are_kept_as_json_and_read_again(tmp_path: Path) -> None:
     results = some_results()
-    results.records["processes"] = [Overhead(NONE, 0, 20.0, 250.0), Burden(DEFAULT, 0, 3.0, 2.0, 0.4)]
+    results.records["processes"] = [Overhead(NONE, 0, 20.0, 250.0), Burden(DEFAULT, 0, 3.0, 2.0, 0.4), Death(NONE, 0, "exit", 0.01)]
     results.write(tmp_path / "results" / "latest.json")
     again = Results.read(tmp_path / "results" / "latest.json")
     assert again.records == {name: found for name, found in results.records.items() if found}

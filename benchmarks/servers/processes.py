@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import Any, ClassVar
 
@@ -12,6 +13,9 @@ from openenv.environment import Execution
 from openenv.runtime.executors import Processes
 
 SPIN = "spin"
+DEATHS = {"segfault": "WORKER_CRASHED", "exit": "WORKER_CRASHED", "grow": "WORKER_MEMORY"}
+"""What a message does to the world's process, and the code of the error that tells of it."""
+MEMORY_MB = 256
 LIMIT = "BENCH_HANG_LIMIT_S"
 """The variable with the hang limit."""
 
@@ -22,9 +26,18 @@ class FarEcho(EchoEnvironment):
     execution: ClassVar[Execution] = "process"  # type: ignore[assignment]  # the base says a literal
 
     def step(self, action: EchoAction) -> EchoObservation:
-        """Say the message back, or never return from one call of C."""
-        if action.message == SPIN:
-            pow(7, 10**10)
+        """Say the message back, or end the process in one of these ways, or never return from one call of C."""
+        match action.message:
+            case "spin":
+                pow(7, 10**10)
+            case "segfault":
+                ctypes.string_at(0)
+            case "exit":
+                os._exit(3)
+            case "grow":
+                hoard = []
+                while True:
+                    hoard.append(b"x" * 2**22)
         return super().step(action)
 
 
@@ -38,5 +51,6 @@ def __getattr__(name: str) -> Any:
             return create_app(EchoEnvironment, env_name="echo", **bare)
         case "far":
             limit_s = float(os.environ.get(LIMIT, "30"))
-            return create_app(FarEcho, env_name="echo", processes=Processes(20, spare=0), hang_limit_s=limit_s, **bare)
+            processes = Processes(20, spare=0, memory_mb=MEMORY_MB)
+            return create_app(FarEcho, env_name="echo", processes=processes, hang_limit_s=limit_s, **bare)
     raise AttributeError(name)
