@@ -350,7 +350,8 @@ def replace_waited(results: Results, share: float) -> Results:
 
 def test_results_are_kept_as_json_and_read_again(tmp_path: Path) -> None:
     results = some_results()
-    results.records["processes"] = [Overhead(NONE, 0, 20.0, 250.0), Burden(DEFAULT, 0, 3.0, 2.0, 0.4), Death(NONE, 0, "exit", 0.01)]
+    burden, death = Burden(DEFAULT, 0, 3.0, 2.0, 0.4), Death(NONE, 0, "exit", 0.01)
+    results.records["processes"] = [Overhead(NONE, 0, 20.0, 250.0), burden, death]
     results.write(tmp_path / "results" / "latest.json")
     again = Results.read(tmp_path / "results" / "latest.json")
     assert again.records == {name: found for name, found in results.records.items() if found}
