@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,22 +19,11 @@ from snake_env.client import SnakeEnv
 from snake_env.gymnasium import snake_spaces
 from snake_env.models import SnakeAction, SnakeObservation, SnakeState
 from tests.support.local import until
-from tests.support.processes import Server, Servers
+from tests.support.processes import Server
 
-HERE = Path(__file__).parent
 Snake = SyncRemoteSession[SnakeAction, SnakeObservation, SnakeState]
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def talk(module_serve: Servers) -> Server:
-    return module_serve("v2_toys:app", cwd=HERE)
-
-
-@pytest.fixture(scope="module")
-def snake(module_serve: Servers) -> Server:
-    return module_serve("snake")
 
 
 @pytest.fixture

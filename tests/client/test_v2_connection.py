@@ -39,21 +39,6 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def talk(module_serve: Servers) -> Server:
-    return module_serve("v2_toys:app", cwd=HERE)
-
-
-@pytest.fixture(scope="module")
-def snake(module_serve: Servers) -> Server:
-    return module_serve("snake")
-
-
-@pytest.fixture(scope="module")
-def desk(module_serve: Servers) -> Server:
-    return module_serve("desk:app", cwd=HERE)
-
-
 @pytest.fixture(params=["json", "msgpack"])
 def encoding(request: pytest.FixtureRequest) -> Literal["json", "msgpack"]:
     chosen: Literal["json", "msgpack"] = request.param

@@ -46,16 +46,6 @@ class Old(EnvClient[dict[str, Any], str, int]):
         return count
 
 
-@pytest.fixture(scope="module")
-def talk(module_serve: Servers) -> Server:
-    return module_serve("v2_toys:app", cwd=HERE)
-
-
-@pytest.fixture(scope="module")
-def desk(module_serve: Servers) -> Server:
-    return module_serve("desk:app", cwd=HERE)
-
-
 async def test_typed_results(talk: Server) -> None:
     async with Talk(talk.url, protocol="v2") as client:
         assert (await client.reset(seed=3)).metadata == {"seed": 3}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,16 +9,9 @@ import pytest
 from openenv.client import Connection, EnvClient, VectorEnvClient
 from openenv.errors import BatchFailed, ConfigurationError, PayloadTooLarge, SessionLost, ValidationFailed
 from tests.support.local import until
-from tests.support.processes import Server, Servers
-
-HERE = Path(__file__).parent
+from tests.support.processes import Server
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def talk(module_serve: Servers) -> Server:
-    return module_serve("v2_toys:app", cwd=HERE)
 
 
 def hint_of(caught: pytest.ExceptionInfo[Any]) -> str:

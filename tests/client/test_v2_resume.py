@@ -25,11 +25,6 @@ NO_TROUBLE = Trouble(mean_bytes=1e12, stalls=0.0, longest_delay_s=0.0)
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def talk(module_serve: Servers) -> Server:
-    return module_serve("v2_toys:app", cwd=HERE)
-
-
 @pytest.fixture
 def proxy(talk: Server) -> Iterator[ChaosProxy]:
     with chaos(talk.port, NO_TROUBLE) as made:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +10,7 @@ from openenv import EnvClient, Observation
 from openenv.client import Connection
 from openenv.errors import ToolFailed, ValidationFailed
 from openenv.types import StepResult
-from tests.support.processes import Server, Servers
-
-HERE = Path(__file__).parent
+from tests.support.processes import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -29,11 +26,6 @@ class Counting(EnvClient[Any, int, Any]):
 
     def _parse_result(self, data: dict[str, Any]) -> StepResult[int]:
         return StepResult(observation=data["observation"]["lines"])
-
-
-@pytest.fixture(scope="module")
-def desk(module_serve: Servers) -> Server:
-    return module_serve("desk:app", cwd=HERE)
 
 
 @pytest.mark.parametrize("types", [{"observation_type": Sheet}, {"client": Counting}])

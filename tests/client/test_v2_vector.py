@@ -22,16 +22,6 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def talk(module_serve: Servers) -> Server:
-    return module_serve("v2_toys:app", cwd=HERE)
-
-
-@pytest.fixture(scope="module")
-def snake(module_serve: Servers) -> Server:
-    return module_serve("snake")
-
-
 def say(*texts: str, end: str | None = None) -> list[dict[str, Any]]:
     return [{"text": text, "end": end if text == "end" else None} for text in texts]
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from tests.e2e.test_hostile_clients import RNG, attacked, pour, shake_hands, start, start_patient, tiny_window, until
+from tests.e2e.test_hostile_clients import RNG, attacked, hung, pour, shake_hands, start, start_patient, tiny_window, until
 from tests.fuzz.wire import BINARY, PING, PONG, TEXT, WebSocket, frame
 from tests.interop.minimal_v2_client import JSON, MSGPACK, decode, encode
 from tests.support.processes import ROOT, Servers
@@ -98,18 +96,9 @@ sys.stdin.read()
 async def test_a_client_that_hangs_without_a_word_and_holds_sessions(serve: Servers, door: str) -> None:
     """Its connections end when it does not say that it is there, and its sessions with their leases."""
     server = start(serve, door, "inline_app")
-    async with attacked(server) as known:
-        pipe = asyncio.subprocess.PIPE
-        client = await asyncio.create_subprocess_exec(sys.executable, "-c", HALF_OPEN, server.ws_url, stdin=pipe, stdout=pipe)
-        try:
-            assert client.stdout is not None
-            assert await client.stdout.readline() == b"here\n"
-            client.send_signal(signal.SIGSTOP)
-            assert await asyncio.to_thread(active_sessions, server.url) == 51
-            await known.shakes_off()
-        finally:
-            client.kill()
-            await client.wait()
+    async with attacked(server) as known, hung(HALF_OPEN, server.ws_url):
+        assert await asyncio.to_thread(active_sessions, server.url) == 51
+        await known.shakes_off()
 
 
 @pytest.mark.parametrize("door", ["fast", "asgi"])
