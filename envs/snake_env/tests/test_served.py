@@ -269,6 +269,7 @@ def test_a_client_of_tools_plays(server: Server) -> None:
         before = client.call_tool("move", direction=decide(seen))
         assert before["steps"] == 1
         assert client.step({"direction": decide(SnakeObservation.model_validate(before))}).observation["steps"] == 2
+        ended = before
         for _ in range(12):
             ended = client.call_tool("move", direction="up")
             if ended["stop_reason"] is not None:
