@@ -39,7 +39,7 @@ class Pair:
 
 async def opened_on(server: Server, worker: int, protocol: str) -> tuple[Client, str]:
     """A client whose own sessions live on this worker, and one of them."""
-    while True:
+    for _ in range(300):
         client = Client(f"{server.ws_url}/ws", offers=(protocol,))
         await client.__aenter__()
         (session,) = await client.open()
@@ -47,6 +47,7 @@ async def opened_on(server: Server, worker: int, protocol: str) -> tuple[Client,
             return client, session
         await client.close(session)
         await client.__aexit__()
+    raise AssertionError(f"worker {worker} is given no new connection: sessions that a test has left are in its way")
 
 
 @pytest.fixture(params=[JSON, MSGPACK])
