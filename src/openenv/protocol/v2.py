@@ -266,7 +266,7 @@ class V2Codec:
             if "action" in one:
                 entry.data = self._action_of(one["action"], max(room, 0))
             elif isinstance(one["reset"], dict):
-                entry.op, entry.data = "reset", one["reset"]
+                entry.op, entry.data = "reset", self._data("reset", one["reset"])
             else:
                 raise ValidationFailed("'reset' is an object of arguments", field=f"entries.{index}.reset")
         except OpenEnvError as error:
