@@ -40,7 +40,7 @@ async def turn(socket: Any, text: str) -> list[dict[str, Any]]:
 async def test_turns_are_streamed(production: Server) -> None:
     async with connect(f"{production.ws_url}/harness", proxy=None) as socket:
         started = await told(socket)
-        assert started["type"] == "session_started"
+        assert started["type"] == "session_started", started
         assert set(started["data"]) == {"session_id", "harness"}
         events = await turn(socket, "add 2 3")
         assert [one["type"] for one in events] == ["text_output", "tool_call", "tool_result", "turn_complete"]
@@ -67,6 +67,13 @@ async def test_a_full_server_says_so(production: Server) -> None:
                 await second.recv()
             assert ended.value.rcvd is not None
             assert ended.value.rcvd.code == 1000
+
+
+async def test_who_comes_when_another_has_gone_finds_the_place(production: Server) -> None:
+    for _ in range(30):
+        async with connect(f"{production.ws_url}/harness", proxy=None) as socket:
+            started = await told(socket)
+            assert started["type"] == "session_started", started
 
 
 async def test_closing_the_session_over_http_ends_the_conversation(production: Server) -> None:

@@ -57,6 +57,8 @@ class HarnessSocket(SessionSocket):
                     raise
                 return None  # somebody else has ended the session, as when the client goes
             if message["type"] == "websocket.disconnect":
+                # Now, and not when the conversation has noticed: who comes next finds a place that is being cleared.
+                self.core.manager.end(session, "its socket closed")
                 return None
             frame: str | bytes = message["bytes"] if message.get("text") is None else message["text"]
             return frame
