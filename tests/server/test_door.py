@@ -243,6 +243,19 @@ def test_what_follows_a_close_is_not_played(server: Server) -> None:
     client.socket.close()
 
 
+@pytest.mark.parametrize("farewell", [frame(b"\x03\xe8", first=0x88), text({"type": "close"})], ids=["frame", "message"])
+def test_the_session_is_let_go_before_the_client_sees_the_close(serve: Servers, tmp_path: Path, farewell: bytes) -> None:
+    """A client that has closed and comes again, perhaps to another worker, finds that it has given up its place."""
+    server = serve("tests.support.toys:ended_app", cwd=ROOT)
+    client = Raw(server, f"/ws?log={tmp_path / 'log'}")
+    client.send(text({"type": "step", "data": {"text": "x"}}))
+    client.answer()
+    client.send(farewell)
+    assert client.receive() == (8, b"\x03\xe8")
+    assert (tmp_path / "log").read_text() == "ended"
+    client.socket.close()
+
+
 async def held_back(client: Raw, block: bytes, limit: int) -> bool:
     """Whether the server stops taking this block again and again before so many bytes."""
     client.socket.setblocking(False)

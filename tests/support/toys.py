@@ -27,7 +27,7 @@ from openenv import (
 )
 from openenv.errors import Forbidden, ToolFailed, Unauthenticated, ValidationFailed
 from openenv.middleware import Hooks
-from openenv.operation import Connection, RequestContext
+from openenv.operation import Connection, Operation, RequestContext, Result
 from openenv.types import CallToolAction, ListToolsAction
 
 
@@ -255,6 +255,15 @@ class Passport(Hooks):
         connection.principal = self.USERS[name]
 
 
+class Undertaker(Hooks):
+    """Writes a line when a session has ended; it takes its time, on the event loop."""
+
+    def after(self, operation: Operation, result: Result) -> None:
+        if operation.op == "close" and "log" in operation.context.query:
+            time.sleep(0.2)
+            Path(operation.context.query["log"]).write_text("ended")
+
+
 NOTE_ACTION = ListToolsAction | CallToolAction
 assert issubclass(Notes, DatabaseBacked)
 
@@ -262,6 +271,7 @@ talker_app = create_app(Talker, env_name="talker", max_sessions=8)
 pinned_app = create_app(PinnedTalker, env_name="pinned", threads=2)
 async_app = create_app(AsyncTalker, env_name="async")
 file_app = create_app(FileTalker, env_name="files")
+ended_app = create_app(InlineTalker, env_name="ended", middleware=[Undertaker()])
 gated_app = create_app(GatedTalker, env_name="gated")
 notes_app = create_app(Notes, env_name="notes", session_lease_s=60)
 guarded_app = create_app(Notes, env_name="notes", middleware=[Passport()])

@@ -26,13 +26,25 @@ _BINARY = ValidationFailed("frames are text, not binary", hint="Send the JSON as
 
 
 class Conversation:
-    """Understands a socket's frames and encodes the answers."""
+    """Understands a socket's frames and encodes the answers.
 
-    def __init__(self, core: ServerCore, session: Session, connection: Connection, context: RequestContext) -> None:
+    Args:
+        core: The server.
+        session: What is talked to.
+        connection: Who talks, and over what.
+        context: What every operation carries.
+        owned: Whether the session is the socket's own, and ends with it.
+    """
+
+    def __init__(
+        self, core: ServerCore, session: Session, connection: Connection, context: RequestContext, *, owned: bool
+    ) -> None:
         self.core = core
         self.session = session
         self.connection = connection
         self.context = context
+        self._owned = owned
+        self._over = False
         self.encode: Callable[[Frame, Result], bytes] = core.socket_codec.encode
 
     def understand(self, text: str | None) -> tuple[Frame, Result | None]:
@@ -44,6 +56,19 @@ class Conversation:
             operation.session = self.session.id
             return frame, None
         return frame, own_session_method(frame.call, self.session)
+
+    def end(self) -> None:
+        """Nobody talks any more: let go of the session. To be called before the client can see the connection closed, so
+        that its place is being cleared when it comes again. The second time does nothing.
+        """
+        if self._over:
+            return
+        self._over = True
+        self.session.on_end = None
+        if self._owned:
+            self.core.manager.end(self.session, "its socket closed")
+        else:
+            self.core.manager.detach(self.session)
 
     @staticmethod
     def is_farewell(frame: Frame) -> bool:
@@ -61,9 +86,16 @@ class DoorConversation(Conversation):
     """The answer to a longer step waits for no others in the outbox."""
 
     def __init__(
-        self, core: ServerCore, session: Session, connection: Connection, context: RequestContext, door: Door
+        self,
+        core: ServerCore,
+        session: Session,
+        connection: Connection,
+        context: RequestContext,
+        door: Door,
+        *,
+        owned: bool,
     ) -> None:
-        super().__init__(core, session, connection, context)
+        super().__init__(core, session, connection, context, owned=owned)
         self.answering = False
         """Whether an answer is owed."""
         self.farewell = False
@@ -72,6 +104,15 @@ class DoorConversation(Conversation):
         self._frame: Frame | None = None
         self._waiting: deque[str | None] = deque()
         self._size = 0
+
+    def begin(self) -> None:
+        """From now on the door's frames come here."""
+        self.session.on_end = self._ended
+        self._door.give(self)
+
+    def _ended(self, _: str) -> None:
+        if not self.answering:
+            self.leave()
 
     def take(self, text: str | None) -> None:
         """Answer a frame, or keep it until its turn comes."""

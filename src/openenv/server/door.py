@@ -49,6 +49,9 @@ class Hand(Protocol):
     def flow(self) -> None:
         """The client reads again: go on."""
 
+    def end(self) -> None:
+        """The client has said that it goes, or is given up: nobody is there any more."""
+
 
 class Door(WebSocketsSansIOProtocol):
     """A WebSocket connection of ``openenv serve``."""
@@ -163,6 +166,8 @@ class Door(WebSocketsSansIOProtocol):
         super().handle_ping()
 
     def handle_close(self, event: Frame) -> None:
+        if self._hand is not None and not self.close_sent:
+            self._hand.end()  # before its client sees that it is understood
         self._outbox.send()  # nothing may come after the close
         super().handle_close(event)
 

@@ -47,15 +47,25 @@ class SessionSocket(ABC):
         except OpenEnvError as error:
             await _quietly(self._refuse(self.core.told(error, self.transport, scope), send))
             return
-        conversation = Conversation(self.core, session, connection, context)
+        conversation = self.conversation(scope, session, connection, context, owned=owned)
         try:
-            await self.converse(conversation, scope, receive, send)
+            is_open = await self.converse(conversation, scope, receive, send)
         finally:
-            session.on_end = None
-            if owned:
-                self.core.manager.end(session, "its socket closed")
-            else:
-                self.core.manager.detach(session)
+            conversation.end()
+        if is_open:
+            await _quietly(send({"type": "websocket.close", "code": 1000}))
+
+    def conversation(
+        self,
+        scope: MutableMapping[str, Any],
+        session: Session,
+        connection: Connection,
+        context: RequestContext,
+        *,
+        owned: bool,
+    ) -> Conversation:
+        """What is to be conversed with."""
+        return Conversation(self.core, session, connection, context, owned=owned)
 
     async def seat(self, connection: Connection, context: RequestContext) -> tuple[Session, bool]:
         """The socket's session, and whether it is the socket's own. Raises `OpenEnvError`."""
@@ -75,8 +85,8 @@ class SessionSocket(ABC):
     @abstractmethod
     async def converse(
         self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
-        """Talk until one side closes."""
+    ) -> bool:
+        """Talk until one side closes; whether the socket is still to be closed."""
 
     async def _refuse(self, error: OpenEnvError, send: Send) -> None:
         await send({"type": "websocket.send", "text": self.refusal(error).decode()})
@@ -92,7 +102,7 @@ class FrameSocket(SessionSocket):
 
     async def converse(
         self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
+    ) -> bool:
         """Answer frames until one side closes."""
         core, session = self.core, conversation.session
         answering = False
@@ -105,7 +115,7 @@ class FrameSocket(SessionSocket):
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                return
+                return False
             answering = True
             try:
                 with core.answering():  # but not for longer: a client that does not read is not waited for
@@ -114,12 +124,11 @@ class FrameSocket(SessionSocket):
                     async with asyncio.timeout(Stall.PATIENCE_S):
                         await send({"type": "websocket.send", "text": reply.decode()})
                 if reply is None or session.ended is not None:
-                    await send({"type": "websocket.close", "code": 1000})
-                    return
+                    return True
             except (OSError, RuntimeError) as error:
                 # The server's ASGI layer raises one of these when the client went away; or nothing was taken for too long.
                 log.debug("the reply could not be sent: %s", error)
-                return
+                return False
             finally:
                 answering = False
 
@@ -133,26 +142,29 @@ class OpenEnvSocket(FrameSocket):
 
     attachable = True
 
-    async def converse(
-        self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> None:
+    def conversation(
+        self,
+        scope: MutableMapping[str, Any],
+        session: Session,
+        connection: Connection,
+        context: RequestContext,
+        *,
+        owned: bool,
+    ) -> Conversation:
         door = scope.get("extensions", {}).get(DOOR)
         if door is None:
-            await super().converse(conversation, scope, receive, send)
-            return
-        session = conversation.session
-        talk = DoorConversation(self.core, session, conversation.connection, conversation.context, door)
+            return super().conversation(scope, session, connection, context, owned=owned)
+        return DoorConversation(self.core, session, connection, context, door, owned=owned)
 
-        def ended(_: str) -> None:
-            if not talk.answering:
-                talk.leave()
-
-        session.on_end = ended
-        door.give(talk)
+    async def converse(
+        self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
+    ) -> bool:
+        if not isinstance(conversation, DoorConversation):
+            return await super().converse(conversation, scope, receive, send)
+        conversation.begin()
         while (await receive())["type"] != "websocket.disconnect":
             log.debug("a frame came past the door")
-        if talk.farewell:
-            await _quietly(send({"type": "websocket.close", "code": 1000}))
+        return conversation.farewell
 
     async def answer(self, text: str | None, conversation: Conversation) -> bytes | None:
         frame, result = conversation.understand(text)

@@ -33,7 +33,7 @@ class HarnessSocket(SessionSocket):
                 raise Forbidden(f"a conversation needs the scope {scope!r}", hint="Ask the operator for a token that has it.")
         return await super().seat(connection, context)
 
-    async def converse(self, conversation: Conversation, scope: Any, receive: Any, send: Any) -> None:
+    async def converse(self, conversation: Conversation, scope: Any, receive: Any, send: Any) -> bool:
         """Turns until one side ends it."""
         play = conversation.session.world.play
         assert play is not None
@@ -57,8 +57,7 @@ class HarnessSocket(SessionSocket):
                     raise
                 return None  # somebody else has ended the session, as when the client goes
             if message["type"] == "websocket.disconnect":
-                # Now, and not when the conversation has noticed: who comes next finds a place that is being cleared.
-                self.core.manager.end(session, "its socket closed")
+                conversation.end()  # now, and not when everybody has noticed: who comes next needs the place
                 return None
             frame: str | bytes = message["bytes"] if message.get("text") is None else message["text"]
             return frame
@@ -85,9 +84,9 @@ class HarnessSocket(SessionSocket):
                 session_id=session.id,
                 harness=guest.inner.adapter.config.name,
             )
-            await send({"type": "websocket.close", "code": 1000})
         except (OSError, RuntimeError):
-            return  # the client went away while it was told something
+            return False  # the client went away while it was told something
+        return True
 
     def refusal(self, error: OpenEnvError) -> bytes:
         """As on ``/ws``."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from openenv.server.door import Door, Hand
 from openenv.server.stall import Stall
 
-__all__ = ["AsgiLine", "DoorLine", "Leaver", "WayOut"]
+__all__ = ["AsgiLine", "DoorLine", "WayOut"]
 
 log = logging.getLogger("openenv.server")
 
@@ -19,13 +19,6 @@ _SLOWEST = 1024 * 1024
 """Bytes in a second that a client has to take of a long frame. What it takes of one cannot be seen through ASGI."""
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class Leaver(Hand, Protocol):
-    """A hand that is told when its client is given up."""
-
-    def end(self) -> None:
-        """Nobody is there any more."""
 
 
 class WayOut(Protocol):
@@ -94,7 +87,7 @@ class AsgiLine:
     """Bytes; with more than these waiting the client does not read, as far as one can tell from here."""
 
     def __init__(self, send: Send, *, binary: bool) -> None:
-        self._hand: Leaver | None = None
+        self._hand: Hand | None = None
         self._send = send
         self._before = 0
         """Bytes of the last frame: it has to be taken before the next one is."""
@@ -106,7 +99,7 @@ class AsgiLine:
         self._ended = False
         self.waiting = 0
 
-    def begin(self, hand: Leaver) -> None:
+    def begin(self, hand: Hand) -> None:
         """This hand is to be told when the client reads again, or never will; its frames it is given."""
         self._hand = hand
 
