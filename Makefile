@@ -26,8 +26,9 @@ test: setup ## Run the tests (PYTEST_ARGS="-k name" selects some)
 lint: setup ## Check style, types and the direction of imports
 	@scripts/lint.sh
 
-format: setup ## Sort imports and apply ruff's safe fixes
+format: setup ## Lay out the code, sort imports and apply ruff's safe fixes
 	@.venv/bin/ruff check --fix $(wildcard $(LINTED))
+	@.venv/bin/ruff format $(wildcard $(LINTED))
 
 bench: setup ## Measure side by side with openenv 0.10.0 and a bare ASGI echo (at most 10 minutes)
 	@scripts/setup.sh reference

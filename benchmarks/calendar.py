@@ -131,4 +131,3 @@ def _ask(socket: ClientConnection, frame: dict[str, Any]) -> None:
     answer = json.loads(socket.recv(timeout=30))
     if answer["type"] == "error" or "error" in answer["data"]:
         raise RuntimeError(f"the Calendar refused {frame}: {answer}")
-

@@ -90,9 +90,7 @@ def measure(
                 yield _death(targets["far", chain], chain, number, how, code)
 
 
-def _overhead(
-    targets: Mapping[tuple[str, str], Target], load: Load, chain: str, number: int, seconds: float
-) -> Overhead:
+def _overhead(targets: Mapping[tuple[str, str], Target], load: Load, chain: str, number: int, seconds: float) -> Overhead:
     costs = {}
     for name in _turned(("near", "far"), number):
         seen = _steps(load, targets[name, chain], seconds)

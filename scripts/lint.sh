@@ -23,6 +23,7 @@ for folder in src tests envs benchmarks examples scripts; do
 done
 
 check ruff ruff check "${folders[@]}" conftest.py
+check "ruff format" ruff format --check "${folders[@]}" conftest.py
 check mypy mypy $(printf '%s\n' "${folders[@]}" | grep -vx envs) conftest.py
 # One run for each environment: their test modules have the same names.
 for project in envs/*/pyproject.toml; do

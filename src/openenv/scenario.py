@@ -55,9 +55,7 @@ class Scenario(BaseModel):
     phrasing: Literal["explicit", "natural"] | None = Field(
         default=None, description="Whether the task names its objects by id or describes them"
     )
-    solution: Annotated[list[ToolCall], Field(max_length=200)] = Field(
-        default_factory=list, description="What the oracle does"
-    )
+    solution: Annotated[list[ToolCall], Field(max_length=200)] = Field(default_factory=list, description="What the oracle does")
     response: str | None = Field(default=None, description="What the oracle answers")
     mentions: dict[str, str] = Field(
         default_factory=dict, description="How the task words each identifier that the solution uses"

@@ -21,9 +21,7 @@ class Half(EvalHarness):
         return {"accuracy": 0.5, "asked": [harness_version, library_versions, dataset, eval_parameters]}
 
 
-CONFIG = EvalConfig(
-    harness_name="Half", harness_version="1", library_versions={"a": "2"}, dataset="d", eval_parameters={"x": 1}
-)
+CONFIG = EvalConfig(harness_name="Half", harness_version="1", library_versions={"a": "2"}, dataset="d", eval_parameters={"x": 1})
 
 
 def test_a_configuration_is_run() -> None:

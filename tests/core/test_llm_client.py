@@ -327,9 +327,7 @@ def test_hosted_services() -> None:
 def test_an_answer_as_a_message() -> None:
     assert LLMResponse("c").to_message_dict() == {"role": "assistant", "content": "c"}
     with_call = LLMResponse("", [ToolCall("i", "add", {"a": 1})]).to_message_dict()
-    assert with_call["tool_calls"] == [
-        {"id": "i", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
-    ]
+    assert with_call["tool_calls"] == [{"id": "i", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}]
     assert anthropic_messages([with_call])[1][0]["content"] == [{"type": "tool_use", "id": "i", "name": "add", "input": {"a": 1}}]
 
 

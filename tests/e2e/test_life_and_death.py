@@ -58,7 +58,7 @@ async def test_a_client_killed_in_the_middle_of_a_step_leaves_nothing_behind(
 
     async def free() -> bool:
         async with httpx.AsyncClient() as http:
-            return "openenv_active_sessions{env=\"files\"} 0.0" in (await http.get(f"{server.url}/metrics")).text
+            return 'openenv_active_sessions{env="files"} 0.0' in (await http.get(f"{server.url}/metrics")).text
 
     await until(free)
     await until(lambda: "close" in log.read_text())

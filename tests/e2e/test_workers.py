@@ -244,9 +244,15 @@ def test_an_mcp_session_is_reachable_on_every_connection(named: Server, owner: i
     accept = {"Accept": "application/json, text/event-stream"}
     hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     line = lines(named, owner)
-    line.request("POST", "/mcp", json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}), {
-        "Content-Type": "application/json", **accept,
-    })
+    line.request(
+        "POST",
+        "/mcp",
+        json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}),
+        {
+            "Content-Type": "application/json",
+            **accept,
+        },
+    )
     response = line.getresponse()
     response.read()
     session = response.headers["mcp-session-id"]

@@ -112,9 +112,7 @@ async def test_a_repeat_over_workers_is_not_done_twice(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("protocol", [JSON, MSGPACK])
-async def test_a_batch_is_done_once_whichever_worker_its_client_comes_back_to(
-    snake: Server, pair: Pair, protocol: str
-) -> None:
+async def test_a_batch_is_done_once_whichever_worker_its_client_comes_back_to(snake: Server, pair: Pair, protocol: str) -> None:
     both = (pair.here, pair.there)
     for session in both:
         await pair.client.reset(session, seed=3)

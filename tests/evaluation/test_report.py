@@ -206,7 +206,7 @@ def test_progress_off_a_terminal_says_little_and_every_failure() -> None:
 
 
 def test_elements_escape_and_join() -> None:
-    assert element("td", "<", class_="a\"b", hidden=True, x=1.5, y=None) == '<td class="a&quot;b" hidden x="1.5">&lt;</td>'
+    assert element("td", "<", class_='a"b', hidden=True, x=1.5, y=None) == '<td class="a&quot;b" hidden x="1.5">&lt;</td>'
     assert join("<", element("br"), None) == "&lt;<br/>"
     assert printable("a\x07b\tc\n") == "a\N{REPLACEMENT CHARACTER}b\tc\n"
     assert shortened("abcdef", 4) == "abc…"

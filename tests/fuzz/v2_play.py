@@ -351,8 +351,7 @@ def _in_pieces(payload: bytes, opcode: int, pieces: int) -> bytes:
     cuts = [len(payload) * number // pieces for number in range(pieces + 1)]
     parts = [payload[a:b] for a, b in itertools.pairwise(cuts)]
     return b"".join(
-        frame(part, CONTINUATION if number else opcode, fin=number == pieces - 1)
-        for number, part in enumerate(parts)
+        frame(part, CONTINUATION if number else opcode, fin=number == pieces - 1) for number, part in enumerate(parts)
     )
 
 

@@ -166,7 +166,7 @@ async def test_tools_of_the_calendar(started: Callable[..., str]) -> None:
         with pytest.raises(V2Error) as refused:
             await client.call_tool(session, "events_get", calendarId="primary", eventId="none")
         assert refused.value.code == "NOT_FOUND"
-        fork, = await client.fork(session)
+        (fork,) = await client.fork(session)
         made = [await client.call_tool(one, "calendars_insert", summary="Ours") for one in (session, fork)]
         assert made[0] == made[1]
 
@@ -262,7 +262,7 @@ async def test_events_come_on_the_next_connection_too(workshop: Callable[[], Cli
 async def test_a_session_that_is_gone_is_told(started: Callable[..., str]) -> None:
     client = Client(started("tests.support.v2_toys:brief_app"))
     async with client:
-        session, = await client.open()
+        (session,) = await client.open()
         lease = await client.ask("detach", session)
         assert lease == {"lease_s": client.hello["limits"]["lease_s"]} == {"lease_s": 0.3}
         async with httpx.AsyncClient() as http:  # asking about it there does not begin its lease anew

@@ -61,9 +61,7 @@ def test_what_costs_more_than_a_bucket_holds_waits_for_a_full_one(clock: Clock) 
     assert buckets.take("a", 20) == 0.0
 
 
-@given(
-    st.floats(0.1, 1000), st.floats(1, 100), st.lists(st.tuples(st.floats(0, 2), st.floats(0.01, 3)), min_size=1, max_size=60)
-)
+@given(st.floats(0.1, 1000), st.floats(1, 100), st.lists(st.tuples(st.floats(0, 2), st.floats(0.01, 3)), min_size=1, max_size=60))
 def test_never_more_than_the_burst_and_the_rate_together(rate: float, burst: float, asked: list[tuple[float, float]]) -> None:
     clock = Clock()
     buckets = Buckets(rate, burst, clock=clock)

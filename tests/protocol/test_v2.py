@@ -181,7 +181,7 @@ def test_how_an_episode_ended_is_told_when_it_has() -> None:
 
 def test_exported_snapshots_come_back_in_either_alphabet() -> None:
     image = bytes(range(256))
-    (text,) = (JSON.read(JSON.frame(1, None, JSON.ok({"snapshot": image})))["ok"].values())
+    (text,) = JSON.read(JSON.frame(1, None, JSON.ok({"snapshot": image})))["ok"].values()
     assert snapshot_bytes(text) == image
     assert snapshot_bytes(text.replace("-", "+").replace("_", "/")) == image
     assert snapshot_bytes(image) == image

@@ -90,8 +90,6 @@ def test_what_a_tool_says_is_its_answer_whatever_its_code(named: Server) -> None
         assert (result["isError"], result["structuredContent"]["code"]) == (True, "UNAUTHENTICATED")
 
 
-
-
 @pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25"])
 def test_a_handshake_opens_a_session_and_delete_closes_it(http: httpx.Client, version: str) -> None:
     peer = Peer(http, version=version)

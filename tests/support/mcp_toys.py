@@ -131,8 +131,6 @@ class Growing(Bench):
         return self.grown
 
 
-
-
 class Loud(Bench):
     """Prints."""
 

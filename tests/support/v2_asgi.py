@@ -30,9 +30,7 @@ class AsgiWire:
         assert (await self.next())["event"] == "hello"
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._to.put_nowait({"type": "websocket.disconnect"})
         await self._serving
 

@@ -41,9 +41,7 @@ class Wire:
         self.first = decode(await self.socket.recv())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.socket.close()
 
     @property

@@ -29,9 +29,9 @@ def _is_none(value: Any) -> bool:
 class SnakeAction(Action):
     """Move one cell. The numbers 0 to 3 stand for up, down, left and right."""
 
-    direction: Annotated[
-        Direction, BeforeValidator(_named, json_schema_input_type=Direction | Literal[0, 1, 2, 3])
-    ] = Field(description="up, down, left or right; or 0, 1, 2, 3 in this order")
+    direction: Annotated[Direction, BeforeValidator(_named, json_schema_input_type=Direction | Literal[0, 1, 2, 3])] = Field(
+        description="up, down, left or right; or 0, 1, 2, 3 in this order"
+    )
     picture: CellPixels | None = Field(default=None, description="Asks for a picture, with so many pixels for each cell's side")
 
 

@@ -126,9 +126,7 @@ class Judge:
 
 
 def _calls(trial: TrialResult) -> list[_Call]:
-    made = [
-        _Call(str(event["tool"]), event.get("arguments") or {}, _code(event)) for event in trial.events if event.get("tool")
-    ]
+    made = [_Call(str(event["tool"]), event.get("arguments") or {}, _code(event)) for event in trial.events if event.get("tool")]
     return made + [_Call(str(call.get("tool")), {}, "INVALID_JSON") for call in trial.malformed]
 
 

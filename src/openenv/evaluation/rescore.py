@@ -21,6 +21,7 @@ from openenv.verifiers import Evidence, grade
 
 __all__ = ["Rescored", "rescore"]
 
+
 @dataclass(frozen=True, slots=True)
 class Rescored:
     """What came of scoring a run again."""

@@ -122,9 +122,7 @@ def _annotations(listed: Any) -> Iterable[tuple[str, Mapping[str, Any]]]:
             yield str(tool.get("name")), tool["annotations"]
 
 
-async def _run_all(
-    plan: RunPlan, site: Site, writer: ResultsWriter, listen: Listener | None, header: RunHeader
-) -> RunResults:
+async def _run_all(plan: RunPlan, site: Site, writer: ResultsWriter, listen: Listener | None, header: RunHeader) -> RunResults:
     waiting = deque(_attempts(plan))
     ended: list[TrialResult] = []
 
@@ -179,4 +177,3 @@ def _header(plan: RunPlan, server: dict[str, Any]) -> RunHeader:
         timeout_s=plan.timeout_s,
         scenarios=[scenario.id for scenario in plan.scenarios],
     )
-

@@ -177,9 +177,7 @@ def _rate(trials: Iterable[TrialResult]) -> Rate:
     return clustered_rate(_outcomes(trials).values())
 
 
-def _grouped(
-    trials: Sequence[TrialResult], key: Callable[[TrialResult], str | None], order: Sequence[str]
-) -> dict[str, Rate]:
+def _grouped(trials: Sequence[TrialResult], key: Callable[[TrialResult], str | None], order: Sequence[str]) -> dict[str, Rate]:
     there = {found for trial in trials if (found := key(trial)) is not None}
     names = [name for name in order if name in there] + sorted(there.difference(order))
     return {name: _rate(trial for trial in trials if key(trial) == name) for name in names}

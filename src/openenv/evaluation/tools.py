@@ -13,6 +13,7 @@ from openenv.evaluation.scoring import INFRASTRUCTURE_CODES
 
 __all__ = ["CallsTools", "SessionTools"]
 
+
 class CallsTools(Protocol):
     """What `SessionTools` needs of a client."""
 

@@ -158,9 +158,7 @@ def number(reward: Reward) -> bytes:
     return dump(reward)
 
 
-def errors_of(
-    error: ValidationError, *, choice: bool = False, url: bool = True, room: int | None = None
-) -> list[dict[str, Any]]:
+def errors_of(error: ValidationError, *, choice: bool = False, url: bool = True, room: int | None = None) -> list[dict[str, Any]]:
     """pydantic's list of what is wrong where; with ``choice``, without the branch that it chose.
 
     It has an end: of more than `MOST_FAULTS` there is only the number, and past `MOST_LISTED` bytes no input is repeated.

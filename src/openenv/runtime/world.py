@@ -245,6 +245,7 @@ class World(ABC):
             _, finish = self._mailbox.popleft()
             _tell(finish, Result(error=error))
 
+
 def _tell(finish: Finish, result: Result) -> None:
     """Whatever goes wrong where one answer is sent, the others get theirs."""
     try:

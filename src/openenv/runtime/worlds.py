@@ -79,9 +79,7 @@ class Worlds:
             shared = self._named[(principal.tenant, name)] = self.new(name, principal, operation.context)
             return shared, True
         if shared.owner.id != principal.id:
-            raise Forbidden(
-                f"the world {name!r} belongs to somebody else", hint="Choose another name for a world of your own."
-            )
+            raise Forbidden(f"the world {name!r} belongs to somebody else", hint="Choose another name for a world of your own.")
         return shared, False
 
     def after_closing(self, name: str | None, tenant: str, then: Callable[[], None]) -> bool:

@@ -63,7 +63,8 @@ class Guard:
             )
         if origin is not None and not self._origin(origin):
             raise Forbidden(
-                f"pages of {origin[:80]!r} may not ask here", hint="Allow it: openenv serve --allow-origin https://NAME, or OPENENV_ALLOWED_ORIGINS=https://NAME."
+                f"pages of {origin[:80]!r} may not ask here",
+                hint="Allow it: openenv serve --allow-origin https://NAME, or OPENENV_ALLOWED_ORIGINS=https://NAME.",
             )
 
     def _host(self, host: str) -> bool:

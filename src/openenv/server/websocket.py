@@ -83,9 +83,7 @@ class SessionSocket(ABC):
         return manager.attach(result.session, connection.principal), True
 
     @abstractmethod
-    async def converse(
-        self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> bool:
+    async def converse(self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> bool:
         """Talk until one side closes; whether the socket is still to be closed."""
 
     async def _refuse(self, error: OpenEnvError, send: Send) -> None:
@@ -100,9 +98,7 @@ class SessionSocket(ABC):
 class FrameSocket(SessionSocket):
     """A route that answers frame by frame."""
 
-    async def converse(
-        self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> bool:
+    async def converse(self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> bool:
         """Answer frames until one side closes."""
         core, session = self.core, conversation.session
         answering = False
@@ -156,9 +152,7 @@ class OpenEnvSocket(FrameSocket):
             return super().conversation(scope, session, connection, context, owned=owned)
         return DoorConversation(self.core, session, connection, context, door, owned=owned)
 
-    async def converse(
-        self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send
-    ) -> bool:
+    async def converse(self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> bool:
         if not isinstance(conversation, DoorConversation):
             return await super().converse(conversation, scope, receive, send)
         conversation.begin()

@@ -245,9 +245,7 @@ class McpSession:
         headers = {"accept-encoding": "identity", **server.headers}
         async with (
             httpx2.AsyncClient(timeout=timeout, headers=headers, event_hooks={"response": [bound]}) as client,
-            streamable_http_client(
-                server.url, http_client=client, max_sse_event_size=server.max_message_bytes
-            ) as streams,
+            streamable_http_client(server.url, http_client=client, max_sse_event_size=server.max_message_bytes) as streams,
         ):
             yield streams
 

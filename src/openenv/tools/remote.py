@@ -358,9 +358,7 @@ def check_arguments(listing: ToolListing, arguments: Mapping[str, Any]) -> None:
     required = schema.get("required")
     for name in required if isinstance(required, list) else ():
         if isinstance(name, str) and name not in arguments:
-            raise InvalidArguments(
-                f"{listing.name} needs the argument {name!r}", field=name, hint=f"Its arguments are: {names}."
-            )
+            raise InvalidArguments(f"{listing.name} needs the argument {name!r}", field=name, hint=f"Its arguments are: {names}.")
     if schema.get("additionalProperties") is False:
         for name in arguments:
             if name not in known:

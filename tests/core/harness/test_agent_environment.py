@@ -263,9 +263,7 @@ class Socket:
         try:
             await harness_messages(
                 lambda: self.pipeline.run(Operation("reset", session=self.session)),
-                lambda action, control: self.pipeline.run(
-                    Operation("step", action, session=self.session, control=control)
-                ),
+                lambda action, control: self.pipeline.run(Operation("step", action, session=self.session, control=control)),
                 self.coming.get,
                 self.sent.put,
                 session_id="s1",

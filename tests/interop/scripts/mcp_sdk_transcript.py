@@ -97,9 +97,7 @@ async def main(mode: str, *target: str) -> dict[str, Any]:
             "refused": await attempt(client.call_tool("refuse", {})),
             "wrong": await attempt(client.call_tool("add", {"by": "x"})),
             "unknown": await attempt(client.call_tool("ad", {})),
-            "said": await attempt(
-                client.call_tool("say", {"levels": ["info", "error"]}, progress_callback=seen.on_progress)
-            ),
+            "said": await attempt(client.call_tool("say", {"levels": ["info", "error"]}, progress_callback=seen.on_progress)),
         }
         if "grow" in tools:
             transcript["grown"] = await attempt(client.call_tool("grow", {}))

@@ -116,9 +116,7 @@ def providers() -> dict[str, Any]:
     """Clients of hosted services, and the documents of answers."""
     found: dict[str, Any] = {}
     for provider, model, key in (("openai", "m", "k"), ("OpenAI", "m", "k"), ("google", "m", "k"), ("openai", "m", "")):
-        found[f"{provider} {model} {key}"] = attempt(
-            lambda p=provider, m=model, k=key: vars_of(create_llm_client(p, m, k))
-        )
+        found[f"{provider} {model} {key}"] = attempt(lambda p=provider, m=model, k=key: vars_of(create_llm_client(p, m, k)))
     calls = [ToolCall("i", "n", {"a": 1})]
     found["messages"] = [LLMResponse("c").to_message_dict(), LLMResponse("", calls).to_message_dict()]
     found["equal"] = [LLMResponse("c") == LLMResponse("c", []), ToolCall("i", "n", {}) == ToolCall("i", "n", {})]

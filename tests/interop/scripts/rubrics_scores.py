@@ -219,9 +219,7 @@ def hooks() -> dict[str, Any]:
             for after in (False, True):
                 kind = f"{name} {'async' if before else 'sync'} before {'async' if after else 'sync'} after"
                 found[kind] = both(
-                    lambda make=make, before=before, after=after: hooked(
-                        make(), "top", before=before, after=after
-                    )
+                    lambda make=make, before=before, after=after: hooked(make(), "top", before=before, after=after)
                 )
 
     def failing() -> Rubric:

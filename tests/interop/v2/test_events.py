@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 async def test_nothing_comes_that_was_not_subscribed_to(url: str) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         await wire.ask(id=2, op="step", session=session, data=step("speak", {"text": "hello"}))
         await wire.ask(id=3, op="step", session=session, data=step("search"))
         assert await wire.so_far() == []
@@ -29,7 +29,7 @@ async def test_nothing_comes_that_was_not_subscribed_to(url: str) -> None:
 
 async def test_what_an_operation_says(url: str) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         assert (await wire.ask(id=2, op="subscribe", data={"events": EVENTS}))["ok"] == {}
         await wire.ask(id=2, op="step", session=session, data=step("speak", {"text": "hello"}))
         assert await wire.event("environment") == {"event": "environment", "session": session, "data": {"said": "hello"}}
@@ -90,7 +90,7 @@ async def test_subscriptions_to_a_session_end_with_its_attachment(url: str) -> N
 
 async def test_who_watches_sees_every_step(server: Server, url: str) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http, Wire(url) as actor, Wire(url) as watcher:
-        session, = await actor.open()
+        (session,) = await actor.open()
         assert code(await watcher.ask(id=1, op="subscribe", session=session, data={"events": ["step", "session_ended"]})) is None
         reset = (await actor.ask(id=2, op="reset", session=session))["ok"]
         stepped = (await actor.ask(id=3, op="step", session=session, data=ADD))["ok"]
@@ -110,7 +110,7 @@ async def test_who_watches_sees_every_step(server: Server, url: str) -> None:
 
 async def test_a_session_that_somebody_deletes_is_told(server: Server, url: str) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http, Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         await wire.ask(id=2, op="subscribe", data={"events": ["session_ended"]})
         await http.delete(f"/sessions/{session}")
         ended = await wire.event("session_ended")
@@ -132,14 +132,14 @@ async def test_the_end_of_a_session_that_is_held_and_watched_is_told_once(server
 
 async def test_who_does_not_watch_a_session_is_promised_nothing_of_its_end(url: str) -> None:
     async with Wire(url) as actor, Wire(url) as stranger:
-        session, = await actor.open()
+        (session,) = await actor.open()
         answer = await stranger.ask(id=1, op="subscribe", session=session, data={"events": ["session_ended"]})
         assert code(answer) == "SESSION_ERROR"
 
 
 async def test_a_world_that_is_lost_ends_its_session(started: Callable[..., Server], tmp_path: Path) -> None:
     async with Wire(f"{started('small').ws_url}/ws") as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         await wire.ask(id=2, op="subscribe", data={"events": ["session_ended"]})
         await begin(wire, session, 3, tmp_path / "gate")  # the server gives up after 0.5 s
         assert code(await wire.answer(3)) == "LANE_LOST"
@@ -198,7 +198,7 @@ async def test_more_than_the_connection_allows_is_read_later(async_url: str, tmp
 
 async def test_events_that_find_too_much_waiting_are_dropped_and_counted(url: str) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         await wire.ask(id=2, op="subscribe", data={"events": ["environment"]})
         wire.socket.transport.pause_reading()
         async with Wire(url) as other:

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 async def test_a_deadline_passes_and_what_cannot_be_stopped_goes_on(url: str, tmp_path: Path) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         late = {"id": 2, "op": "step", "session": session, "data": waiting(tmp_path / "gate"), "deadline_ms": 30}
         behind = {"id": 3, "op": "step", "session": session, "data": ADD, "deadline_ms": 30}
         assert code(await wire.ask(**late)) == "DEADLINE_EXCEEDED"
@@ -52,7 +52,7 @@ async def test_a_deadline_holds_for_each_entry_of_a_batch(async_url: str, as_fin
 async def test_a_deadline_outlives_the_connection(url: str, tmp_path: Path) -> None:
     async with Wire(url) as second:
         async with Wire(url) as first:
-            session, = await first.open()
+            (session,) = await first.open()
             await begin(first, session, 2, tmp_path / "gate", deadline_ms=3000)
             first.lose()
         await second.ask(id=3, op="attach", session=session)
@@ -64,7 +64,7 @@ async def test_a_deadline_outlives_the_connection(url: str, tmp_path: Path) -> N
 async def test_the_table_of_repeats(url: str, tmp_path: Path) -> None:
     async with Wire(url) as second:
         async with Wire(url) as first:
-            session, = await first.open()
+            (session,) = await first.open()
             done, running, waits, never = (
                 {"id": number, "op": "step", "session": session, "data": action}
                 for number, action in enumerate([ADD, waiting(tmp_path / "gate"), ADD, ADD], 10)
@@ -92,7 +92,7 @@ async def test_the_table_of_repeats(url: str, tmp_path: Path) -> None:
 
 async def test_every_effect_happens_once(url: str) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         effects: list[dict[str, Any]] = [
             {"op": "step", "session": session, "data": ADD},
             {"op": "call_tool", "session": session, "data": {"name": "add", "arguments": {}}},
@@ -116,7 +116,7 @@ async def test_every_effect_happens_once(url: str) -> None:
 
 async def test_errors_of_the_environment_are_kept_too(async_url: str) -> None:
     async with Wire(async_url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         refused = {"id": 2, "op": "step", "session": session, "data": {"text": "no"}}  # after it counted
         assert codes([await wire.ask(**refused), await wire.ask(**refused)]) == ["VALIDATION_ERROR", "VALIDATION_ERROR"]
         wrong = {"id": 3, "op": "step", "session": session, "data": {"word": "no"}}  # before it began
@@ -147,7 +147,7 @@ async def test_at_most_64_wait_and_64_are_kept(url: str, tmp_path: Path) -> None
 
 async def test_at_most_8_mib_are_kept_and_always_the_last(url: str) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         frames = [
             {"id": number, "op": "step", "session": session, "data": step("shout", {"size": size})}
             for number, size in enumerate([3 * 2**20, 3 * 2**20, 3 * 2**20, 9 * 2**20], 2)
@@ -200,7 +200,7 @@ async def test_any_request_of_a_session_may_acknowledge(openenv_url: str) -> Non
 
 async def test_a_batch_that_is_refused_as_a_whole_has_one_answer(openenv_url: str) -> None:
     async with Wire(openenv_url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         data = entries({session: ADD}, as_finished=True) | {"more": 1}
         answer = await wire.ask(id=2, op="batch", data=data)
         assert (code(answer), "session" in answer) == ("VALIDATION_ERROR", False)

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 async def test_an_operation_needs_its_session_attached_here(url: str) -> None:
     async with Wire(url) as wire, Wire(url) as other:
-        session, = await wire.open()
+        (session,) = await wire.open()
         needing: dict[str, Any] = {
             "detach": None, "close": None, "reset": {}, "step": ADD, "call_tool": {"name": "add", "arguments": {}},
             "list_tools": None, "state": None, "cancel": {"id": 1}, "snapshot": {}, "restore": {"snapshot": "snapshot:1"},
@@ -61,7 +61,7 @@ async def test_open_and_fork_give_all_or_none(started: Callable[..., Server]) ->
 
 async def test_attach_takes_a_session_from_another_connection(url: str, tmp_path: Path) -> None:
     async with Wire(url) as first, Wire(url) as second:
-        session, = await first.open()
+        (session,) = await first.open()
         await first.ask(id=2, op="subscribe", data={"events": ["session_taken"]})
         attached = (await first.ask(id=2, op="attach", session=session))["ok"]  # stays
         assert (attached["last_id"], attached["busy"]) == (1, False)
@@ -110,7 +110,7 @@ async def test_a_reset_with_an_unknown_option_is_refused_and_begins_nothing(url:
 
 async def test_the_answers_of_steps_and_tools(url: str) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         reset = (await wire.ask(id=2, op="reset", session=session, data={"seed": 3}))["ok"]
         assert reset.keys() == {"observation", "reward", "done", "episode_id"}
         called = (await wire.ask(id=3, op="call_tool", session=session, data={"name": "add", "arguments": {"number": 4}}))["ok"]
@@ -131,7 +131,7 @@ async def test_the_answers_of_steps_and_tools(url: str) -> None:
 
 async def test_state_is_told_while_an_operation_runs(url: str, tmp_path: Path) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         await wire.ask(id=2, op="step", session=session, data=ADD)
         await begin(wire, session, 3, tmp_path / "gate")
         told = (await wire.ask(id=4, op="state", session=session))["ok"]
@@ -143,7 +143,7 @@ async def test_state_is_told_while_an_operation_runs(url: str, tmp_path: Path) -
 
 async def test_close_lets_end_what_runs_and_refuses_what_waits(url: str, tmp_path: Path) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         await begin(wire, session, 2, tmp_path / "gate")
         await wire.put(id=3, op="step", session=session, data=ADD)
         await wire.put(id=4, op="close", session=session)
@@ -157,7 +157,7 @@ async def test_close_lets_end_what_runs_and_refuses_what_waits(url: str, tmp_pat
 
 async def test_cancel(url: str, async_url: str, tmp_path: Path) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         await begin(wire, session, 2, tmp_path / "gate")
         await wire.put(id=3, op="step", session=session, data=ADD)
         await wire.put(id=4, op="step", session=session, data=waiting("/nowhere", heed=True))
@@ -173,7 +173,7 @@ async def test_cancel(url: str, async_url: str, tmp_path: Path) -> None:
         assert await result(wire, 4) == -1
         assert (await wire.ask(id=6, op="cancel", session=session, data={"id": 4}))["ok"] == {"found": False}
     async with Wire(async_url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         await wire.ask(id=2, op="subscribe", data={"events": ["progress"]})
         await wire.put(id=2, op="step", session=session, data={"text": "long", "forever": True})
         await wire.event("progress")

@@ -37,11 +37,11 @@ async def test_the_last_16_snapshots_of_a_session_are_kept(url: str) -> None:
 
 async def test_exported_bytes_are_signed(url: str, openenv_url: str) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         await wire.ask(id=2, op="step", session=session, data=ADD)
         image = (await wire.ask(id=3, op="snapshot", session=session, data={"export": True}))["ok"]["snapshot"]
         await wire.ask(id=4, op="close", session=session)
-        fresh, = (await wire.ask(id=5, op="open"))["ok"]["sessions"]
+        (fresh,) = (await wire.ask(id=5, op="open"))["ok"]["sessions"]
         restored = await wire.ask(id=6, op="restore", session=fresh, data={"snapshot": image})
         assert restored["ok"]["step_count"] == 1
         assert (await wire.ask(id=7, op="step", session=fresh, data=ADD))["ok"]["observation"]["result"] == 2
@@ -49,14 +49,14 @@ async def test_exported_bytes_are_signed(url: str, openenv_url: str) -> None:
         for number, text in enumerate([changed, "AAAA", ""], 8):
             assert code(await wire.ask(id=number, op="restore", session=fresh, data={"snapshot": text})) == "SNAPSHOT_REFUSED"
         async with Wire(openenv_url) as other:
-            there, = await other.open()
+            (there,) = await other.open()
             answer = await other.ask(id=2, op="restore", session=there, data={"snapshot": image})
             assert code(answer) == (None if url == openenv_url else "SNAPSHOT_REFUSED")  # each process has its own key
 
 
 async def test_forks_are_copies_that_go_their_own_ways(url: str) -> None:
     async with Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         for number in range(2, 5):
             await wire.ask(id=number, op="step", session=session, data=ADD)
         parent = (await wire.ask(id=5, op="state", session=session))["ok"]
@@ -74,7 +74,7 @@ async def test_forks_are_copies_that_go_their_own_ways(url: str) -> None:
 
 async def test_sessions_over_http_and_over_v2_are_the_same_ones(server: Server, url: str) -> None:
     async with httpx.AsyncClient(base_url=server.url) as http, Wire(url) as wire:
-        session, = await wire.open()
+        (session,) = await wire.open()
         named = {"X-Session-ID": session}
         assert (await http.post("/step", json={"action": ADD}, headers=named)).json()["observation"]["result"] == 1
         assert (await wire.ask(id=2, op="step", session=session, data=ADD))["ok"]["observation"]["result"] == 2
@@ -122,7 +122,7 @@ async def test_an_unknown_session_in_the_url_is_told_in_place_of_the_hello(url: 
 
 async def test_what_was_refused_by_the_rate_is_done_when_it_comes_again(guarded_url: str) -> None:
     async with Wire(guarded_url, headers=bearer("token-of-rita-0001")) as wire:
-        session, = (await wire.ask(id=1, op="open"))["ok"]["sessions"]
+        (session,) = (await wire.ask(id=1, op="open"))["ok"]["sessions"]
         number = 1
         while True:
             number += 1

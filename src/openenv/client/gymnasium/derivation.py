@@ -59,9 +59,7 @@ def derived(action: type[Action], observation: type[WireObservation], *fields: s
     if more.get("info") is not None:
         more["info"] = typed(more["info"])
     more["render"] = {mode: typed(picture) for mode, picture in more.get("render", {}).items()}
-    return Spaces(
-        action_space=acting.space, observation_space=seeing.space, encode=encode, decode=typed(seeing.decode), **more
-    )
+    return Spaces(action_space=acting.space, observation_space=seeing.space, encode=encode, decode=typed(seeing.decode), **more)
 
 
 def _together(model: type[BaseModel], names: Sequence[str]) -> _Form:

@@ -89,9 +89,7 @@ class Ask:
     """Takes one of several answers; whether it was the last."""
 
     @classmethod
-    def about(
-        cls, op: str, seat: Seat, data: Any = None, *, repeat: Repeat = "again", timeout_s: float | None = None
-    ) -> Ask:
+    def about(cls, op: str, seat: Seat, data: Any = None, *, repeat: Repeat = "again", timeout_s: float | None = None) -> Ask:
         """Something about one session, which the frame names."""
         return cls(op, data, seats=(seat,), session=seat.id, repeat=repeat, timeout_s=timeout_s)
 

@@ -146,9 +146,7 @@ class RemoteSession(Generic[ActionT, ObservationT, StateT]):
             raise ServerError("The answer to list_tools has no list of tools", code="INTERNAL_ERROR")
         return [tool_of(item) for item in listed]
 
-    async def call_tool(
-        self, name: str, arguments: Mapping[str, Any] | None = None, /, *, timeout_s: Timeout = DEFAULT
-    ) -> Any:
+    async def call_tool(self, name: str, arguments: Mapping[str, Any] | None = None, /, *, timeout_s: Timeout = DEFAULT) -> Any:
         """Call a tool, which is a step, and return its value; `result` then has the step's observation and reward.
 
         An observation that does not fit the session's types is a dict there: what a tool's step is seen as need not be what

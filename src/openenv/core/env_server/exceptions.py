@@ -34,8 +34,7 @@ class SessionCapacityError(CapacityReached):
         self.active_sessions = active_sessions
         self.max_sessions = max_sessions
         super().__init__(
-            message
-            or f"Server at capacity: {active_sessions}/{max_sessions} sessions active. Cannot accept new connections.",
+            message or f"Server at capacity: {active_sessions}/{max_sessions} sessions active. Cannot accept new connections.",
             details={"active_sessions": active_sessions, "max_sessions": max_sessions},
         )
 

@@ -276,9 +276,7 @@ def _client_type() -> Any:
 def _refuse_reserved(names: Any) -> None:
     taken = sorted(RESERVED_TOOL_NAMES.intersection(names))
     if taken:
-        raise ValueError(
-            f"MCP tools cannot use reserved names: {taken}. Reserved names are: {sorted(RESERVED_TOOL_NAMES)}"
-        )
+        raise ValueError(f"MCP tools cannot use reserved names: {taken}. Reserved names are: {sorted(RESERVED_TOOL_NAMES)}")
 
 
 def _failed(name: str, kind: ToolErrorType, message: str) -> CallToolObservation:

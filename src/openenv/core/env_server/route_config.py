@@ -27,6 +27,6 @@ class GetEndpointConfig:
 def register_get_endpoints(app: FastAPI, configs: Sequence[GetEndpointConfig]) -> None:
     """Add the routes to an application."""
     for one in configs:
-        app.get(
-            one.path, response_model=one.response_model, tags=[one.tag], summary=one.summary, description=one.description
-        )(one.handler)
+        app.get(one.path, response_model=one.response_model, tags=[one.tag], summary=one.summary, description=one.description)(
+            one.handler
+        )

@@ -216,9 +216,7 @@ class WSCloseMessage(BaseMessage):
     type: Literal["close"] = "close"
 
 
-WSIncomingMessage = Annotated[
-    WSResetMessage | WSStepMessage | WSStateMessage | WSCloseMessage, Field(discriminator="type")
-]
+WSIncomingMessage = Annotated[WSResetMessage | WSStepMessage | WSStateMessage | WSCloseMessage, Field(discriminator="type")]
 """Any message of a client."""
 
 

@@ -19,9 +19,7 @@ import httpx
 __all__ = ["GitServerClient", "RepoInfo"]
 
 # The credentials travel in git's environment: neither in arguments, which every user can list, nor in a file.
-HELPER = (
-    '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$OPENENV_GIT_USERNAME" "$OPENENV_GIT_PASSWORD"; }; f'
-)
+HELPER = '!f() { test "$1" = get && printf "username=%s\\npassword=%s\\n" "$OPENENV_GIT_USERNAME" "$OPENENV_GIT_PASSWORD"; }; f'
 
 
 @dataclass

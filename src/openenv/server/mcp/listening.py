@@ -91,7 +91,6 @@ class Listening:
         finally:
             self._open.discard(handler)
 
-
     async def _watch(self) -> None:
         """End the streams when plain uvicorn leaves: it would wait for them, and tells an application only afterwards."""
         while self._open:

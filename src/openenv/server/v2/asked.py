@@ -53,9 +53,7 @@ class Asked:
     index = 0
     """Its place in the batch."""
 
-    def __init__(
-        self, doing: Doing, number: int, session: Session, operation: Operation, digest: int | None = None
-    ) -> None:
+    def __init__(self, doing: Doing, number: int, session: Session, operation: Operation, digest: int | None = None) -> None:
         operation.session = session.id
         operation.id = number
         self.doing = doing

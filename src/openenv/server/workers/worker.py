@@ -71,9 +71,7 @@ class WorkerServer(DrainingServer):
         self._http = partial(Line, self._siblings)
         tells = [(WORKER_HEADER, str(berth.worker))]
         taken = self._records_taken = take_records(core.pipeline.middleware)
-        super().__init__(
-            configured(app, log_level=log_level, records_taken=taken, http=self._http, headers=tells), core, drain_s
-        )
+        super().__init__(configured(app, log_level=log_level, records_taken=taken, http=self._http, headers=tells), core, drain_s)
         self._berth = berth
         self._linked = asyncio.Event()
         self._arriving: set[asyncio.Task[Any]] = set()

@@ -9,9 +9,7 @@ except ImportError:
     from models import QuizAction, QuizObservation, QuizState
     from server.quiz_environment import QuizEnvironment
 
-app = create_app(
-    QuizEnvironment, QuizAction, QuizObservation, env_name="quiz_env", max_concurrent_envs=8, state_cls=QuizState
-)
+app = create_app(QuizEnvironment, QuizAction, QuizObservation, env_name="quiz_env", max_concurrent_envs=8, state_cls=QuizState)
 
 
 def main(host: str = "127.0.0.1", port: int = 8000):
