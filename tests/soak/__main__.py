@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.soak.run import soak
+from tests.soak.run import APP, APP_APART, soak
 from tests.support.processes import ROOT, running
 
 
@@ -19,11 +19,19 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="at most for so long (default 30)")
     parser.add_argument("--seed", type=int, default=1, help="what the clients do is made of it (default 1)")
     parser.add_argument("--parallel", type=int, default=64, help="clients at once (default 64)")
+    parser.add_argument("--apart", action="store_true", help="worlds in worker processes, some of which die")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as servers:
-        server = servers("tests.soak.app:app", cwd=ROOT)
+        server = servers(APP_APART if given.apart else APP, cwd=ROOT)
         report = asyncio.run(
-            soak(server, sessions=given.sessions, seconds=given.minutes * 60, seed=given.seed, parallel=given.parallel)
+            soak(
+                server,
+                sessions=given.sessions,
+                seconds=given.minutes * 60,
+                seed=given.seed,
+                parallel=given.parallel,
+                apart=given.apart,
+            )
         )
     sys.stdout.write(f"{report}\n")
     return bool(report.wrong)

@@ -1,20 +1,26 @@
-"""What is soaked: tools on threads, behind a log, tokens and limits, with a factory and steps that fail when they are told to."""
+"""What is soaked: tools on threads or in worker processes, behind a log, tokens and limits, with a factory and steps that
+fail when they are told to.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import os
 import time
-from typing import Any, TextIO, cast
+from typing import Any, ClassVar, TextIO, cast
 
 from fastapi import FastAPI
 
 from openenv import Action, Context, Observation, State, ToolEnvironment, create_app, tool
+from openenv.environment import Execution
 from openenv.middleware import BearerAuth, JsonLog, RateLimit
+from openenv.runtime.executors import Processes
 
 TOKEN = "token-of-the-soak-01"
 LEASE_S = 1.0
 MOST = 160
+APART = 12
 SLOW_S = 0.02
 
 
@@ -54,6 +60,11 @@ class Soaked(ToolEnvironment[Action, Observation, State]):
         """Fail."""
         raise SoakFault("the tool was told to fail")
 
+    @tool()
+    def vanish(self) -> None:
+        """End the process."""
+        os._exit(3)
+
     def snapshot(self) -> bytes:
         return str(self.count).encode()
 
@@ -64,6 +75,13 @@ class Soaked(ToolEnvironment[Action, Observation, State]):
         """There is no chance in it."""
 
 
+class Apart(Soaked):
+    """The same in a process of its own."""
+
+    execution: ClassVar[Execution] = "process"
+    process_episodes: ClassVar[int] = 200
+
+
 class Nowhere(io.TextIOBase):
     """Where the log is written to: what it remembers is not to grow either."""
 
@@ -71,13 +89,13 @@ class Nowhere(io.TextIOBase):
         return len(text)
 
 
-def made(*more: Any) -> FastAPI:
+def made(*more: Any, kind: type[Soaked] = Soaked) -> FastAPI:
     """The application, with a route that tells of its tasks, and perhaps with more middleware."""
     tokens = {TOKEN: {"id": "soak", "scopes": ["create", "reset", "act", "watch", "metrics"]}}
     log = JsonLog("soaked", cast("TextIO", Nowhere()))
     chain: list[Any] = [log, BearerAuth(tokens), RateLimit(1e6, 1e6, refusals=(50, 50)), *more]
     served = create_app(
-        Soaked,
+        kind,
         env_name="soaked",
         middleware=chain,
         log=False,
@@ -85,6 +103,7 @@ def made(*more: Any) -> FastAPI:
         session_lease_s=LEASE_S,
         resume_lease_s=LEASE_S,
         threads=8,
+        processes=Processes(APART, spare=APART),
     )
 
     async def tasks() -> dict[str, Any]:
@@ -95,3 +114,4 @@ def made(*more: Any) -> FastAPI:
 
 
 app = made()
+apart = made(kind=Apart)

@@ -6,19 +6,22 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from urllib.request import Request, urlopen
 
 from tests.fuzz.watch import crashes
 from tests.soak.app import TOKEN
-from tests.soak.client import REFUSED, Client, Unlike
-from tests.soak.ways import WAYS
+from tests.soak.client import REFUSED, Client, Unlike, Way
+from tests.soak.ways import APART, WAYS
 from tests.support.processes import Server
-from tests.support.usage import connections, open_files, resident_kb, threads
+from tests.support.usage import children, connections, open_files, resident_kb, threads
 
-__all__ = ["Report", "Sample", "soak"]
+__all__ = ["APP", "APP_APART", "Report", "Sample", "soak"]
 
+APP = "tests.soak.app:app"
+APP_APART = "tests.soak.app:apart"
 TOLERANCE = 0.05
 PATIENCE_S = 60.0
 
@@ -30,9 +33,12 @@ class Sample:
     sessions: int
     """Opened so far."""
     memory_kb: int
+    """Of the server, not of its worker processes, which are replaced."""
     tasks: int
     threads: int
     files: int
+    processes: int
+    """Worker processes that are ready."""
 
 
 @dataclass(slots=True)
@@ -40,6 +46,7 @@ class Report:
     """What came of a soak."""
 
     seed: int
+    ways: Mapping[str, tuple[float, Way]]
     outcomes: Counter[str] = field(default_factory=Counter)
     samples: list[Sample] = field(default_factory=list)
     seconds: float = 0.0
@@ -55,23 +62,28 @@ class Report:
             f"seed {self.seed}: {self.opened} sessions in {self.seconds:.0f} s, {self.opened / max(self.seconds, 1):.0f} a second"
         ]
         lines += [f"  {number:7d} {outcome}" for outcome, number in sorted(self.outcomes.items())]
-        lines.append(f"{'sessions':>10} {'memory KiB':>11} {'tasks':>6} {'threads':>8} {'files':>6}")
-        lines += [f"{s.sessions:10d} {s.memory_kb:11d} {s.tasks:6d} {s.threads:8d} {s.files:6d}" for s in self.samples]
+        lines.append(f"{'sessions':>10} {'memory KiB':>11} {'tasks':>6} {'threads':>8} {'files':>6} {'processes':>10}")
+        lines += [
+            f"{s.sessions:10d} {s.memory_kb:11d} {s.tasks:6d} {s.threads:8d} {s.files:6d} {s.processes:10d}" for s in self.samples
+        ]
         lines += [f"WRONG: {one}" for one in self.wrong] or ["nothing has grown"]
         return "\n".join(lines)
 
 
-async def soak(server: Server, *, sessions: int, seconds: float, seed: int = 1, parallel: int = 64) -> Report:
+async def soak(
+    server: Server, *, sessions: int, seconds: float, seed: int = 1, parallel: int = 64, apart: bool = False
+) -> Report:
     """Open and close so many sessions, and compare what the server has in use at the end with what it had after a quarter.
 
     Args:
-        server: One of ``tests.soak.app:app``.
+        server: One of `APP`, or of `APP_APART`.
         sessions: How many.
         seconds: Stop when so much time is over, even if there were fewer.
         seed: What each client does is made of it; how the server's answers interleave is not.
         parallel: Clients at once.
+        apart: Whether its worlds are in worker processes, which may die.
     """
-    report = Report(seed)
+    report = Report(seed, APART if apart else WAYS)
     began = time.monotonic()
     for wanted in (sessions // 4, sessions):
         await _live(server, report, wanted, began + seconds, parallel)
@@ -82,7 +94,7 @@ async def soak(server: Server, *, sessions: int, seconds: float, seed: int = 1, 
     if report.opened < sessions:
         report.wrong.append(f"only {report.opened} sessions in {seconds:.0f} s")
     first, last = report.samples
-    for name in ("memory_kb", "tasks", "threads", "files"):
+    for name in ("memory_kb", "tasks", "threads", "files", "processes"):
         before, after = getattr(first, name), getattr(last, name)
         if after > before * (1 + TOLERANCE):
             report.wrong.append(f"{name}: {before} after {first.sessions} sessions, {after} after {last.sessions}")
@@ -92,8 +104,8 @@ async def soak(server: Server, *, sessions: int, seconds: float, seed: int = 1, 
 
 async def _live(server: Server, report: Report, wanted: int, deadline: float, parallel: int) -> None:
     """Clients come and go until there were so many sessions."""
-    names = list(WAYS)
-    weights = [WAYS[name][0] for name in names]
+    names = list(report.ways)
+    weights = [report.ways[name][0] for name in names]
     begun = report.outcomes.total()
 
     async def worker(number: int) -> None:
@@ -103,7 +115,7 @@ async def _live(server: Server, report: Report, wanted: int, deadline: float, pa
             name = rng.choices(names, weights)[0]
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    outcome = await WAYS[name][1](client)
+                    outcome = await report.ways[name][1](client)
             except (Unlike, EOFError, ValueError, KeyError, OSError) as error:
                 report.wrong.append(f"{name}: {type(error).__name__}: {error}")
                 client.leave()
@@ -124,7 +136,7 @@ def _sample(server: Server, report: Report) -> Sample:
     time.sleep(1.0)
     tasks = json.loads(_get(server, "/debug/tasks"))["tasks"]
     pid = server.pid
-    return Sample(report.opened, resident_kb(pid), tasks, threads(pid), open_files(pid))
+    return Sample(report.opened, resident_kb(pid), tasks, threads(pid), open_files(pid), len(children(pid)))
 
 
 def _active(server: Server) -> int:

@@ -10,7 +10,7 @@ from tests.fuzz.wire import CLOSE, WebSocket, frame
 from tests.soak.client import REFUSED, Client, Unlike, Way
 from tests.soak.v2_ways import V2_WAYS
 
-__all__ = ["WAYS"]
+__all__ = ["APART", "WAYS"]
 
 
 def step(tool: str) -> dict[str, Any]:
@@ -87,6 +87,18 @@ async def crashed(client: Client) -> str:
         raise Unlike(f"a failing step was answered with {seen}")
     socket.abort(reset=False)
     return "crashed"
+
+
+async def died(client: Client) -> str:
+    """A step that takes its process with it."""
+    socket = await client.open()
+    if not await _played(client, socket):
+        return REFUSED
+    seen = await client.ask(socket, step("vanish"))
+    if seen.get("data", {}).get("code") != "WORKER_CRASHED":
+        raise Unlike(f"a step that ends its process was answered with {seen}")
+    socket.abort(reset=False)
+    return "died"
 
 
 async def no_factory(client: Client) -> str:
@@ -202,3 +214,6 @@ WAYS: dict[str, tuple[float, Way]] = {
     **V2_WAYS,
 }
 """By name: how often, beside the others, and how."""
+
+APART: dict[str, tuple[float, Way]] = {**WAYS, "died": (5, died)}
+"""Those of worlds in worker processes."""

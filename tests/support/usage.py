@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-__all__ = ["active_sessions", "connections", "open_files", "resident_kb", "threads"]
+__all__ = ["active_sessions", "children", "connections", "open_files", "resident_kb", "threads"]
 
 
 def resident_kb(pid: int) -> int:
@@ -23,6 +23,11 @@ def threads(pid: int) -> int:
 def open_files(pid: int) -> int:
     """File descriptors, sockets among them."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that its main thread has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def connections(port: int) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from openenv import create_app
 from tests.support.processes import Server
 from tests.support.toys import FileTalker, Heard, InlineTalker, Notes, Say, Talker
+from tests.support.usage import children
 
 __all__ = ["HEADER", "Line", "Lines", "home", "until", "worker_pids"]
 
@@ -124,8 +125,7 @@ def home(session_id: str) -> int:
 
 def worker_pids(server: Server) -> list[int]:
     """The processes of a server but for the first."""
-    with open(f"/proc/{server.pid}/task/{server.pid}/children") as children:
-        return [int(pid) for pid in children.read().split()]
+    return children(server.pid)
 
 
 def until(condition: Any, patience_s: float = 15.0) -> None:
