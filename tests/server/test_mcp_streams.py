@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,15 +108,16 @@ def test_a_server_that_ends_answers_what_was_begun(serve: Servers, handshake: bo
 
 
 def test_changed_tools_are_announced_to_those_who_listen(growing: Server) -> None:
-    with httpx.Client(base_url=growing.url, timeout=15) as http:
+    with httpx.Client(base_url=growing.url, timeout=15) as http, ThreadPoolExecutor(1) as beside:
         session = http.post("/sessions").json()["session_id"]
         path = f"/sessions/{session}/mcp"
         with _listening(http, path) as frames:
             assert next(frames)["method"] == "notifications/subscriptions/acknowledged"
-            threading.Timer(0.2, lambda: modern(http, "tools/call", {"name": "grow", "arguments": {}}, path)).start()
+            called = beside.submit(modern, http, "tools/call", {"name": "grow", "arguments": {}}, path)
             told = next(frames)
             assert told["method"] == "notifications/tools/list_changed"
             assert told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
+            assert "result" in called.result().last
             assert http.delete(f"/sessions/{session}").json()["closed"] is True
             assert next(frames)["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == 7
 
