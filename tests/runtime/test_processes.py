@@ -87,6 +87,13 @@ async def pid_of(local: Local, session: str) -> int:
     return int((await told(local, session, "pid")).text)
 
 
+async def test_the_collector_has_little_to_look_through(started: Started) -> None:
+    local = started()
+    session = await local.open()
+    kept, others = (await told(local, session, "loaded")).text.split()
+    assert int(kept) > 10 * int(others) > 0
+
+
 async def lost(local: Local, session: str, action: Do) -> OpenEnvError:
     """Do what ends a world: the error. The session has ended with it, and says why; another world knows nothing of it."""
     other = await local.open()

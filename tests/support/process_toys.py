@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -57,6 +58,9 @@ class Beast(Environment[Do, Done, State]):
 
     def do_say(self, action: Do, _: Context) -> str:
         return action.text
+
+    def do_loaded(self, _: Do, __: Context) -> str:
+        return f"{gc.get_freeze_count()} {len(gc.get_objects())}"
 
     def do_pid(self, _: Do, __: Context) -> int:
         return os.getpid()

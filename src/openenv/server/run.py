@@ -21,6 +21,7 @@ import uvicorn
 from openenv.errors import ConfigurationError
 from openenv.middleware import Hooks
 from openenv.middleware.log_records import take_records
+from openenv.runtime.loaded import keep_loaded
 from openenv.server.core import ServerCore
 from openenv.server.door import Door
 
@@ -80,6 +81,10 @@ class DrainingServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._see_to_the_end, name="openenv-end", daemon=True).start()
         await super().serve(sockets=sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        keep_loaded()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.config.timeout_graceful_shutdown = max(1, math.ceil(self._core.left_s()))

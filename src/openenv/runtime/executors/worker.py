@@ -28,6 +28,7 @@ from openenv.runtime.executors import frames
 from openenv.runtime.executors.answers import AnswerWriter, write_notice
 from openenv.runtime.executors.orders import OrderReader, Plan
 from openenv.runtime.grading import Deferred
+from openenv.runtime.loaded import keep_loaded
 from openenv.runtime.parent import end_with
 from openenv.runtime.play import Play, drive
 from openenv.runtime.raised import text_of
@@ -213,6 +214,7 @@ def main() -> None:
         _die(link, "start", f"it holds {resident_bytes() // _MIB} MiB before it has begun, and {plan.memory_mb} MiB is its limit")
     _limit(plan.memory_mb * _MIB)
     worker = Worker(link, plan, specification)
+    keep_loaded()
     link.send(frames.READY, 0)
     try:
         worker.run()
