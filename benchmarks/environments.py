@@ -20,8 +20,7 @@ OURS = {
     "echo": "sync, inline",
     "threads": "sync, thread pool",
     "async": "async",
-    "blocking": "sync, 5 ms blocked, 16 threads",
-    "blocking_64": "sync, 5 ms blocked, 64 threads",
+    "blocking": "sync, 5 ms blocked",
 }
 REFERENCE = {
     "echo": "openenv 0.10.0, sync",

@@ -17,7 +17,6 @@ from openenv.types import Binary
 __all__ = ["ENVIRONMENTS"]
 
 SLEEP_S = 0.005
-_MANY = 64
 
 
 class OnThreads(Environment[EchoAction, EchoObservation, State]):
@@ -147,7 +146,6 @@ ENVIRONMENTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "threads": (OnThreads, {}),
     "async": (Asynchronous, {}),
     "blocking": (Blocking, {}),
-    "blocking_64": (Blocking, {"threads": _MANY}),
     "tools": (Tools, {}),
     "images": (Images, {}),
     "floats": (Floats, {}),

@@ -16,6 +16,7 @@ __all__ = ["Forger"]
 
 
 def _link() -> Any:
+    gc.unfreeze()  # else what was there before this environment is not among them
     return next(one for one in gc.get_objects() if isinstance(one, Worker))._link
 
 

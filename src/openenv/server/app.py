@@ -18,7 +18,7 @@ from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.middleware import JsonLog, Metrics
 from openenv.protocol import SocketCodec
 from openenv.runtime import EnvironmentSpecification, Pipeline, SessionManager
-from openenv.runtime.executors import Processes, ProcessPool, ThreadPool
+from openenv.runtime.executors import THREADS, Processes, ProcessPool, ThreadPool
 from openenv.server.core import ServerCore
 from openenv.server.described import describe
 from openenv.server.guard import Guard
@@ -47,7 +47,7 @@ def create_app(
     max_sessions: int = 10_000,
     session_lease_s: float | None = 900.0,
     resume_lease_s: float = 60.0,
-    threads: int = 16,
+    threads: int = THREADS,
     hang_limit_s: float | None = 300.0,
     processes: Processes | int = 16,
     mode: str | None = None,
@@ -69,7 +69,7 @@ def create_app(
         max_sessions: Sessions of every kind at once; one more is refused with ``CAPACITY_REACHED``.
         session_lease_s: How long a session without a socket lives after its last request; None is for ever.
         resume_lease_s: The same for a session that was opened over protocol v2: how long a client has to come back.
-        threads: Threads for environments that run on the pool.
+        threads: Threads for environments that run on the pool: so many steps that block can run at once.
         hang_limit_s: After how long a step's thread is given up, or its process ended, and its world fails; None is never.
         processes: Worker processes at once, for ``execution = "process"``, one for each world; or `Processes`, which says more.
         mode: ``production`` leaves ``/reset``, ``/step`` and ``/state`` out of HTTP; by default ``OPENENV_MODE``, or

@@ -2,6 +2,6 @@
 
 from openenv.runtime.executors.processes import Processes, ProcessPool
 from openenv.runtime.executors.spawning import keep_from_workers
-from openenv.runtime.executors.threads import Lane, ThreadPool
+from openenv.runtime.executors.threads import THREADS, Lane, ThreadPool
 
-__all__ = ["Lane", "ProcessPool", "Processes", "ThreadPool", "keep_from_workers"]
+__all__ = ["THREADS", "Lane", "ProcessPool", "Processes", "ThreadPool", "keep_from_workers"]

@@ -14,11 +14,14 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 from openenv.errors import LaneLost, Overloaded
 
 log = logging.getLogger("openenv.runtime")
+
+THREADS: Final = 64
+"""Of a pool: made when first needed, so that only environments that block have so many."""
 
 Job = Callable[[], Any]
 """Runs on a lane; what it returns is handed to ``done``. What it raises costs it its owner: it should not."""
@@ -74,7 +77,9 @@ class Lane:
 class ThreadPool:
     """At most ``shared`` lanes for everybody and ``pinned`` for worlds with affinity, made when first needed."""
 
-    def __init__(self, *, shared: int = 16, pinned: int = 16, hang_limit_s: float | None = 300.0, max_abandoned: int = 8) -> None:
+    def __init__(
+        self, *, shared: int = THREADS, pinned: int = THREADS, hang_limit_s: float | None = 300.0, max_abandoned: int = 8
+    ) -> None:
         self.shared_limit = shared
         self.pinned_limit = pinned
         self.hang_limit_s = hang_limit_s
