@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +13,8 @@ from openenv.runtime.census import Census
 from openenv.runtime.ids import SessionIds, WorkerIds
 from openenv.runtime.room import Room
 from openenv.runtime.tombstones import Tombstones
+from tests.support.local import Local
+from tests.support.toys import Talker
 
 
 @pytest.fixture
@@ -68,6 +71,19 @@ async def test_one_worker_waits_for_a_place_that_another_gives_up(two: tuple[Roo
     first.closed()
     assert await told.get() == "in"
     assert second.take()
+
+
+async def test_a_place_that_is_given_up_between_two_looks_is_taken() -> None:
+    class Between(Room):
+        def wait(self, come_in: Callable[[], None], give_up: Callable[[], None]) -> bool:
+            self.give_up()  # as another worker may, after it was seen to be full
+            return super().wait(come_in, give_up)
+
+    local = Local(Talker, max_sessions=1)
+    local.manager.room = Between(1)
+    assert local.manager.room.take()
+    assert await local.open()
+    await local.manager.shutdown(5.0)
 
 
 async def test_who_waited_long_enough_goes(two: tuple[Room, Room], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,10 +252,8 @@ class SessionManager:
             raise Forbidden("this token is bound to one session and cannot open another")
         if self.worlds.after_closing(request.world_name, operation.principal.tenant, lambda: self._again(operation, finish)):
             return None
-        if not self.room.take():
-            if self.room.wait(lambda: self._again(operation, finish), lambda: finish(Result(error=self.full()))):
-                return None
-            raise self.full()
+        if not self.room.take() and self._waits_for_room(operation, finish):
+            return None
         try:
             world, fresh = self.worlds.named(request.world_name, operation, self.ids)
         except OpenEnvError:
@@ -282,6 +280,14 @@ class SessionManager:
         else:
             world.when_open(made)
         return None
+
+    def _waits_for_room(self, operation: Operation, finish: Finish) -> bool:
+        """Wait for a place that is being given up; False where one is taken after all. Raises `CapacityReached` without either."""
+        if self.room.wait(lambda: self._again(operation, finish), lambda: finish(Result(error=self.full()))):
+            return True
+        if not self.room.take():  # once more: another worker may have closed its last world just now
+            raise self.full()
+        return False
 
     def full(self) -> CapacityReached:
         """The refusal of who finds no place."""
