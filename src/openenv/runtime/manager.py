@@ -282,7 +282,7 @@ class SessionManager:
         return None
 
     def _waits_for_room(self, operation: Operation, finish: Finish) -> bool:
-        """Wait for a place that is being given up; False where one is taken after all. Raises `CapacityReached` without either."""
+        """Wait for a place that is being given up; False where one is taken after all. Raises `CapacityReached`."""
         if self.room.wait(lambda: self._again(operation, finish), lambda: finish(Result(error=self.full()))):
             return True
         if not self.room.take():  # once more: another worker may have closed its last world just now
