@@ -43,7 +43,7 @@ _MOST_FRAGMENTS = 16_384
 class Hand(Protocol):
     """What a door hands a socket's frames to."""
 
-    def take(self, frame: Any) -> None:
+    def take(self, frame: Any, /) -> None:
         """A frame: a text, or bytes where the door speaks binary; None for one of the other kind."""
 
     def flow(self) -> None:
