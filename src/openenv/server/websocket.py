@@ -33,6 +33,8 @@ class SessionSocket(ABC):
 
     transport = "websocket"
     attachable = False
+    past_asgi = False
+    """Whether a door may hand its frames over."""
 
     def __init__(self, core: ServerCore) -> None:
         self.core = core
@@ -47,25 +49,15 @@ class SessionSocket(ABC):
         except OpenEnvError as error:
             await _quietly(self._refuse(self.core.told(error, self.transport, scope), send))
             return
-        conversation = self.conversation(scope, session, connection, context, owned=owned)
+        door = scope.get("extensions", {}).get(DOOR) if self.past_asgi else None
+        told = self.core, session, connection, context
+        conversation = Conversation(*told, owned=owned) if door is None else DoorConversation(*told, door, owned=owned)
         try:
             is_open = await self.converse(conversation, scope, receive, send)
         finally:
             conversation.end()
         if is_open:
             await _quietly(send({"type": "websocket.close", "code": 1000}))
-
-    def conversation(
-        self,
-        scope: MutableMapping[str, Any],
-        session: Session,
-        connection: Connection,
-        context: RequestContext,
-        *,
-        owned: bool,
-    ) -> Conversation:
-        """What is to be conversed with."""
-        return Conversation(self.core, session, connection, context, owned=owned)
 
     async def seat(self, connection: Connection, context: RequestContext) -> tuple[Session, bool]:
         """The socket's session, and whether it is the socket's own. Raises `OpenEnvError`."""
@@ -137,20 +129,7 @@ class OpenEnvSocket(FrameSocket):
     """``/ws``: OpenEnv's dialect and the simple one."""
 
     attachable = True
-
-    def conversation(
-        self,
-        scope: MutableMapping[str, Any],
-        session: Session,
-        connection: Connection,
-        context: RequestContext,
-        *,
-        owned: bool,
-    ) -> Conversation:
-        door = scope.get("extensions", {}).get(DOOR)
-        if door is None:
-            return super().conversation(scope, session, connection, context, owned=owned)
-        return DoorConversation(self.core, session, connection, context, door, owned=owned)
+    past_asgi = True
 
     async def converse(self, conversation: Conversation, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> bool:
         if not isinstance(conversation, DoorConversation):
