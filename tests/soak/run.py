@@ -95,11 +95,7 @@ async def soak(
             return report
     if report.opened < sessions:
         report.wrong.append(f"only {report.opened} sessions in {seconds:.0f} s")
-    first, last = report.samples
-    for name in ("memory_kb", "tasks", "threads", "files", "processes"):
-        before, after = getattr(first, name), getattr(last, name)
-        if after > before * (1 + TOLERANCE):
-            report.wrong.append(f"{name}: {before} after {first.sessions} sessions, {after} after {last.sessions}")
+    report.wrong += _grown(*report.samples)
     report.wrong += [one for one in crashes(server.log()) if "was told to fail" not in one]
     return report
 
@@ -141,18 +137,35 @@ async def _live(server: Server, report: Report, wanted: int, deadline: float, pa
 
 
 def _sample(server: Server, report: Report) -> Sample:
-    """What is in use once everybody is gone: the least of some looks, for what has leaked is there in all of them."""
+    """What is in use once everybody is gone: the least of some looks, for what has leaked is there in all of them.
+
+    Where there are more files than there were, it looks on: the server may hear from its keepalive only that a client is gone.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while _active(server) or connections(server.port):
         if time.monotonic() > deadline:
             report.wrong.append(f"{_active(server)} sessions and {connections(server.port)} connections are left")
             break
         time.sleep(0.2)
-    looks = []
-    for _ in range(LOOKS):
+    looks: list[tuple[int, int, int, int, int]] = []
+    until = time.monotonic() + PATIENCE_S
+    while True:
         time.sleep(0.5)
         looks.append(_look(server))
-    return Sample(report.opened, *map(min, zip(*looks, strict=True)))
+        sample = Sample(report.opened, *map(min, zip(*looks, strict=True)))
+        more = bool(report.samples) and sample.files > report.samples[0].files
+        if len(looks) >= LOOKS and not (more and time.monotonic() < until):
+            return sample
+
+
+def _grown(first: Sample, last: Sample) -> list[str]:
+    """What there is more of than there was."""
+    told = []
+    for name in ("memory_kb", "tasks", "threads", "files", "processes"):
+        before, after = getattr(first, name), getattr(last, name)
+        if after > before * (1 + TOLERANCE):
+            told.append(f"{name}: {before} after {first.sessions} sessions, {after} after {last.sessions}")
+    return told
 
 
 def _look(server: Server) -> tuple[int, int, int, int, int]:
