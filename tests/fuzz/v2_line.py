@@ -62,6 +62,8 @@ class Sent:
     """Of its effects."""
     order: int = 0
     """How many were sent before it."""
+    unused: bool = False
+    """Refused where its session was not attached, so that the session has not seen its id."""
 
 
 class Line:

@@ -103,7 +103,9 @@ class V2Player:
             return
         line.listens |= say.listens
         sent = self._sent(say)
-        if say.reuses and not any(one.say.number == say.number and one.sessions == sent.sessions for one in self.order):
+        if say.reuses and not any(
+            one.say.number == say.number and one.sessions == sent.sessions and not one.unused for one in self.order
+        ):
             return
         await self._send(line, sent)
         if say.then == "wait":
@@ -212,6 +214,7 @@ class V2Player:
 
     def _answer(self, sent: Sent, message: Any) -> str | None:
         say, effects = sent.say, sent.say.effects
+        sent.unused = message.get("error", {}).get("code") == "SESSION_ERROR"
         if not effects:
             if "error" in message:
                 return self._refused(say, message["error"], sure=say.codes is not None)
