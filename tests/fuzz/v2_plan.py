@@ -61,7 +61,7 @@ class V2Say:
     again: bool = False
     """Sent once more, byte for byte, when the line was lost before its answer came."""
     reuses: bool = False
-    """Its id was used for something else: not sent where that named a session which was not there yet, or not attached, and was no use."""
+    """Its id was used for something else: not sent where that named a session which was not there or attached, and was no use."""
     keyed: bool = False
     """It opens sessions with a key: sent once more before anything else."""
     attaches: tuple[int, ...] = ()
