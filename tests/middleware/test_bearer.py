@@ -31,6 +31,8 @@ VERIFIER = {
     "validation_config": {"query": "SELECT COUNT(*) FROM notes", "expected_value": 1},
 }
 SCENARIO = {"id": "x", "task": "Write.", "verifiers": [VERIFIER]}
+DAY_S = 86_400
+"""Tokens that are made while tests are collected are used much later in a long run."""
 
 
 @pytest.fixture(scope="module", params=["openenv serve", "uvicorn"])
@@ -61,13 +63,13 @@ def bearing(text: str) -> dict[str, str]:
 
 
 def signed(key: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
-    known = {"sub": "jon", "aud": AUDIENCE, "exp": int(time.time()) + 600, "scope": "create reset act"} | claims
+    known = {"sub": "jon", "aud": AUDIENCE, "exp": int(time.time()) + DAY_S, "scope": "create reset act"} | claims
     return jwt.encode({name: value for name, value in known.items() if value is not None}, key, algorithm=algorithm)
 
 
 def unsigned(header: Any, **claims: Any) -> str:
     """A token put together by hand, without a signature."""
-    known = {"sub": "jon", "aud": AUDIENCE, "exp": int(time.time()) + 600, "scope": "create reset act admin"} | claims
+    known = {"sub": "jon", "aud": AUDIENCE, "exp": int(time.time()) + DAY_S, "scope": "create reset act admin"} | claims
     parts = [header if isinstance(header, bytes) else json.dumps(header).encode(), json.dumps(known).encode(), b"x"]
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
@@ -91,7 +93,7 @@ BAD_HEADERS = {
 }
 BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "expired": {"exp": int(time.time()) - 10},
-    "not valid yet": {"nbf": int(time.time()) + 600},
+    "not valid yet": {"nbf": int(time.time()) + DAY_S},
     "another audience": {"aud": "others"},
     "no audience": {"aud": None},
     "no end": {"exp": None},
@@ -204,7 +206,7 @@ def test_a_signed_token_whose_claims_do_not_fit(server: Server, http: httpx.Clie
 
 
 def _claims(changed: dict[str, Any]) -> dict[str, Any]:
-    known = {"sub": "jon", "aud": AUDIENCE, "exp": int(time.time()) + 600, "scope": "create reset act"} | changed
+    known = {"sub": "jon", "aud": AUDIENCE, "exp": int(time.time()) + DAY_S, "scope": "create reset act"} | changed
     return {name: value for name, value in known.items() if value is not None}
 
 
@@ -426,7 +428,7 @@ def test_nobody_gives_away_more_than_he_has(http: httpx.Client) -> None:
 @pytest.mark.e2e
 def test_a_token_that_ends_on_an_open_socket_ends_what_it_may_do(server: Server, http: httpx.Client) -> None:
     session = http.post("/sessions", headers=as_("gert")).json()["session_id"]
-    agent = own_token(http, session, ttl_s=1.5)
+    agent = own_token(http, session, ttl_s=3)
     with connect(f"{server.ws_url}/ws?session_id={session}", additional_headers=agent) as socket:
         said: dict[str, Any] = {}
         answered = 0
