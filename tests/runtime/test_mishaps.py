@@ -20,7 +20,7 @@ from openenv.operation import Operation, RequestContext, Result
 from openenv.runtime.executors import ThreadPool
 from openenv.runtime.raised import text_of
 from openenv.scenario import Scenario
-from tests.support.local import Local
+from tests.support.local import Local, until
 from tests.support.toys import AsyncTalker, Heard, InlineTalker, Notes, Say, Talker
 
 ANNA = RequestContext(headers={"x-user": "anna"})
@@ -80,11 +80,7 @@ async def test_a_session_whose_creator_is_gone_ends_with_its_lease(monkeypatch: 
     creating = asyncio.ensure_future(local.open(kind="socket"))
     await asyncio.sleep(0)
     creating.cancel()
-    for _ in range(100):
-        await asyncio.sleep(0.02)
-        if local.manager.active == 0:
-            break
-    assert local.manager.active == 0
+    await until(lambda: local.manager.active == 0)
     await local.manager.shutdown()
 
 

@@ -9,7 +9,7 @@ from openenv import Context
 from openenv.errors import CapacityReached, FactoryFailed, Forbidden, SessionError, ShuttingDown
 from openenv.operation import ALL_SCOPES, Principal, RequestContext
 from openenv.runtime import SessionRequest
-from tests.support.local import Local, until
+from tests.support.local import Local, let_pass, until
 from tests.support.toys import Gate, InlineTalker, Say, Talker
 
 ANNA, BERT = Principal("anna"), Principal("bert")
@@ -147,21 +147,22 @@ async def test_an_implicit_session_is_found_again_also_by_simultaneous_requests(
 
 
 async def test_a_lease_runs_out_without_requests_and_is_renewed_by_them() -> None:
-    local = Local(Talker, lease_s=1.0)
+    local = Local(Talker, lease_s=60.0)
     idle, used = await local.open(kind="free"), await local.open(kind="free")
     attached = await local.open(kind="free")
     socket = await local.open(kind="socket")
     held = local.manager.attach(attached, local.manager.sessions[attached].principal)
     local.manager.attach(socket, held.principal)
     while idle in local.manager.sessions:
-        await asyncio.sleep(0.02)
+        await let_pass(20.0)
         await local.ok("state", session=used)
     assert set(local.manager.sessions) == {used, attached, socket}
     gone = await local.run("state", session=idle)
     assert isinstance(gone.error, SessionError)
-    assert "no request for 1 s" in gone.error.message
+    assert "no request for 60 s" in gone.error.message
     local.manager.detach(held)
-    await until(lambda: attached not in local.manager.sessions)
+    await let_pass(90.0)
+    assert attached not in local.manager.sessions
     assert socket in local.manager.sessions
     await local.manager.shutdown()
 

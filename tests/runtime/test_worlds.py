@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from openenv.errors import EpisodeOver, OpenEnvError, SessionError, Unsupported, ValidationFailed
-from openenv.runtime.executors import ThreadPool
+from openenv.runtime.executors import ThreadPool, threads
 from openenv.scenario import Scenario
 from openenv.types import Observation
-from tests.support.local import Local, until
+from tests.support.local import Local, let_pass, until
 from tests.support.toys import AsyncTalker, Gate, InlineTalker, Notes, PinnedTalker, Say, Shout, Talker
 
 KINDS: list[Any] = [Talker, InlineTalker, PinnedTalker, AsyncTalker]
@@ -21,6 +24,24 @@ def _fresh() -> None:
     for kind in KINDS:
         kind.closed.clear()
     Talker.most_at_once = 0
+
+
+HANG_LIMIT_S = 20.0
+
+
+@pytest.fixture
+def hang(monkeypatch: pytest.MonkeyPatch) -> Callable[[Gate], Awaitable[None]]:
+    """Once a step is held, so much time passes that it has hung: for its thread too."""
+    ahead = 0.0
+    monkeypatch.setattr(threads, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead))
+
+    async def passed(gate: Gate) -> None:
+        nonlocal ahead
+        await gate.entered()
+        ahead += HANG_LIMIT_S + 5.0
+        await let_pass(HANG_LIMIT_S + 5.0)
+
+    return passed
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -147,12 +168,14 @@ async def test_terminated_makes_a_step_done() -> None:
     await local.manager.shutdown()
 
 
-async def test_a_hung_lane_fails_its_world_frees_its_slot_and_the_rest_goes_on() -> None:
-    pool = ThreadPool(shared=2, hang_limit_s=0.15, max_abandoned=2)
+async def test_a_hung_lane_fails_its_world_frees_its_slot_and_the_rest_goes_on(hang: Callable[[Gate], Awaitable[None]]) -> None:
+    pool = ThreadPool(shared=2, hang_limit_s=HANG_LIMIT_S, max_abandoned=2)
     gate = Gate()
     local = Local(gate.kind, pool=pool)
     hung, other = await local.open(), await local.open()
-    lost = await local.run("step", Say(text="hold"), session=hung)
+    holding = asyncio.ensure_future(local.run("step", Say(text="hold"), session=hung))
+    await hang(gate)
+    lost = await holding
     assert lost.error is not None
     assert lost.error.code == "LANE_LOST"
     assert local.manager.active == 1
@@ -166,12 +189,14 @@ async def test_a_hung_lane_fails_its_world_frees_its_slot_and_the_rest_goes_on()
     assert len(Talker.closed) == 1
 
 
-async def test_when_every_thread_hangs_new_work_is_refused_with_a_hint() -> None:
-    pool = ThreadPool(shared=1, hang_limit_s=0.1, max_abandoned=1)
+async def test_when_every_thread_hangs_new_work_is_refused_with_a_hint(hang: Callable[[Gate], Awaitable[None]]) -> None:
+    pool = ThreadPool(shared=1, hang_limit_s=HANG_LIMIT_S, max_abandoned=1)
     gate = Gate()
     local = Local(gate.kind, pool=pool)
     session = await local.open()
-    await local.run("step", Say(text="hold"), session=session)
+    holding = asyncio.ensure_future(local.run("step", Say(text="hold"), session=session))
+    await hang(gate)
+    await holding
     refused = await local.run("create")
     assert refused.error is not None
     assert refused.error.code == "OVERLOADED"
@@ -182,14 +207,16 @@ async def test_when_every_thread_hangs_new_work_is_refused_with_a_hint() -> None
     await local.manager.shutdown()
 
 
-async def test_a_hung_pinned_lane_takes_its_lane_mates_with_it() -> None:
-    pool = ThreadPool(pinned=1, hang_limit_s=0.15)
+async def test_a_hung_pinned_lane_takes_its_lane_mates_with_it(hang: Callable[[Gate], Awaitable[None]]) -> None:
+    pool = ThreadPool(pinned=1, hang_limit_s=HANG_LIMIT_S)
     gate = Gate(PinnedTalker)
     local = Local(gate.kind, pool=pool)
     hung, mate = await local.open(), await local.open()
     first = asyncio.ensure_future(local.run("step", Say(text="hold"), session=hung))
     await gate.entered()
-    second = await local.run("step", Say(text="x"), session=mate)
+    waiting = asyncio.ensure_future(local.run("step", Say(text="x"), session=mate))
+    await hang(gate)
+    second = await waiting
     assert (await first).error.code == "LANE_LOST"  # type: ignore[union-attr]
     assert second.error is not None
     assert second.error.code == "LANE_LOST"

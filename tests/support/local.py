@@ -12,7 +12,7 @@ from openenv.runtime.executors import ProcessPool, ThreadPool
 from openenv.server.app import types_of
 from openenv.types import State
 
-__all__ = ["Local", "until"]
+__all__ = ["Local", "let_pass", "until"]
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -21,6 +21,15 @@ async def until(condition: Callable[[], Any]) -> None:
         if condition():
             return
         await asyncio.sleep(0.01)
+
+
+async def let_pass(seconds: float) -> None:
+    """So much time passes at once on the running loop's clock, and what was due by then is done."""
+    loop = asyncio.get_running_loop()
+    before = loop.time
+    setattr(loop, "time", lambda: before() + seconds)  # noqa: B010 - a method is not assigned to otherwise
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 class Local:
