@@ -167,7 +167,10 @@ async def test_the_step_limit_stops_an_agent_that_does_not(server: Server, tmp_p
 
 
 async def test_the_time_limit_stops_an_agent_and_what_it_left_is_graded(server: Server, tmp_path: Path) -> None:
-    run = await run_evaluation(plan(toy("napper"), only=["move-explicit"], timeout_s=0.5), server.url, tmp_path)
+    suite = library()
+    suite.scenarios[0].max_steps = 100
+    # A call may take half of it, and naps take 0.2 s.
+    run = await run_evaluation(plan(toy("napper"), suite=suite, only=["move-explicit"], timeout_s=3.0), server.url, tmp_path)
     (trial,) = run.trials
     assert (trial.status, trial.stop, trial.passed) == ("scored", "time_limit", False)
     assert summarize(run).agents[0].errors.trials["other"] == 1

@@ -32,8 +32,9 @@ from openenv.errors import ToolFailed
 from openenv.operation import RequestContext
 from tests.fuzz.judge import OWN_FAULT
 
-LEASE_S = 5.0
-RESUME_LEASE_S = 3.0
+LEASE_S = 10.0
+RESUME_LEASE_S = 10.0
+"""Longer than a machine may stand still between the loss of a line and its return."""
 _PLANTED = bool(os.environ.get("OPENENV_FUZZ_PLANTED_FAULT"))
 """For the test of the fuzzer: a fault that it has to find."""
 

@@ -32,7 +32,7 @@ class Watched:
     files: int = 0
     began_kb: int = 0
 
-    def settle(self, patience_s: float = 30.0) -> None:
+    def settle(self, patience_s: float = 60.0) -> None:
         """Remember what it has when nobody is connected any more: every cache is filled now."""
         _comes_to(lambda: active_sessions(self.server.url) == 0, patience_s)
         _comes_to(lambda: not connections(self.server.port), patience_s)
@@ -43,7 +43,7 @@ class Watched:
         """Memory in use, in KiB."""
         return resident_kb(self.server.pid)
 
-    def complaints(self, patience_s: float = 30.0) -> list[str]:
+    def complaints(self, patience_s: float = 60.0) -> list[str]:
         """What is wrong with it, now that nobody is connected."""
         if self.server.process.poll() is not None:
             return [f"the server ended with {self.server.process.returncode}:\n{self.server.log()[-2000:]}"]

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -24,14 +25,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _READY_S = 30.0
 _GRACE_S = 10.0
+_CHANCE = SystemRandom()
+"""Which no test has seeded."""
 _LISTENING = re.compile(r"(?:serving \S+ on|Uvicorn running on) (http://127\.0\.0\.1:\d+)")
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """A TCP port of 127.0.0.1 that nothing listens on, and that the system gives to nobody who asks for any."""
+    while True:
+        port = _CHANCE.randrange(15_000, 32_000)  # below those that Linux and macOS give away
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @dataclass
