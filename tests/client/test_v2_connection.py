@@ -35,6 +35,8 @@ from tests.support.local import until
 from tests.support.processes import Server, Servers
 
 HERE = Path(__file__).parent
+_BEGUN_S = 0.5
+"""A deadline that a step misses in the middle, not at its beginning."""
 
 pytestmark = pytest.mark.e2e
 
@@ -154,21 +156,24 @@ async def test_deadlines(talk: Server) -> None:
         assert await connection.ping() > 0
 
 
-async def test_what_was_late_can_be_had_when_it_has_ended(serve: Servers) -> None:
+async def test_what_was_late_can_be_had_when_it_has_ended(serve: Servers, tmp_path: Path) -> None:
     server = serve("v2_toys:slow_app", cwd=HERE)
+    first, second = tmp_path / "first", tmp_path / "second"
     async with Connection(server.url) as connection:
         [session] = await connection.open()
         await session.reset()
         with pytest.raises(ValidationFailed, match="No call of this session is late"):
             await session.outcome()
         with pytest.raises(DeadlineExceeded):
-            await session.step({"text": "a", "seconds": 0.5}, timeout_s=0.1)
+            await session.step({"text": "a", "gate": str(first)}, timeout_s=_BEGUN_S)
+        first.touch()
         await session.state()
         late = await session.outcome()
         assert (late.observation["text"], late.reward) == ("a", 1.0)
         assert session.result is late
         with pytest.raises(DeadlineExceeded):
-            await session.step({"text": "b", "seconds": 0.5}, timeout_s=0.1)
+            await session.step({"text": "b", "gate": str(second)}, timeout_s=_BEGUN_S)
+        second.touch()
         await session.step({"text": "c"})
         with pytest.raises(ValidationFailed, match="No call of this session is late"):
             await session.outcome()
@@ -186,16 +191,30 @@ async def test_what_was_late_and_stopped_has_not_happened(talk: Server) -> None:
         assert (await session.state())["said"] == []
 
 
-async def test_a_cancelled_step_that_cannot_be_stopped_may_have_happened_and_its_outcome_can_be_had(serve: Servers) -> None:
+async def test_a_cancelled_step_that_cannot_be_stopped_may_have_happened_and_its_outcome_can_be_had(
+    serve: Servers, tmp_path: Path
+) -> None:
     server = serve("v2_toys:slow_app", cwd=HERE)
+
+    async def cancelled(session: RemoteSession, text: str) -> Path:
+        """Cancel a step in the middle; the gate that it waits at is returned."""
+        gate = tmp_path / text
+        step = asyncio.ensure_future(session.step({"text": text, "gate": str(gate)}))
+        await until((tmp_path / f"{text}.waits").exists)
+        step.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await step
+        return gate
+
     async with Connection(server.url) as connection:
         [session] = await connection.open()
         await session.reset()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(session.step({"text": "a", "seconds": 0.5}), 0.1)
-        assert (await session.outcome()).observation["text"] == "a"
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(session.step({"text": "b", "seconds": 0.3}), 0.1)
+        gate = await cancelled(session, "a")
+        outcome = asyncio.ensure_future(session.outcome())
+        await asyncio.sleep(0)  # it is asked for before the step ends
+        gate.touch()
+        assert (await outcome).observation["text"] == "a"
+        (await cancelled(session, "b")).touch()
         await until(lambda: not connection._conversation.pending)
         assert (await session.outcome()).observation["count"] == 2
         with pytest.raises(ValidationFailed, match="No call of this session is late"):

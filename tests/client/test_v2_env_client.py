@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from snake_env.client import SnakeEnv
 from snake_env.models import SnakeAction, SnakeObservation
 from tests.client.faulty import FaultyServer
 from tests.client.v2_toys import Heard, Say, TalkState
+from tests.support.local import until
 from tests.support.processes import Server, Servers
 
 HERE = Path(__file__).parent
@@ -95,13 +97,13 @@ def test_results_of_the_other_dialect_have_nothing_new(talk: Server) -> None:
     assert list(vars(result)) == ["observation", "reward", "done", "metadata"]
 
 
-async def test_a_late_answer_and_a_cancelled_call_cost_that_call_only(talk: Server) -> None:
-    async with EnvClient(talk.url, protocol="v2", message_timeout_s=0.5) as client:
+async def test_a_late_answer_and_a_cancelled_call_cost_that_call_only(talk: Server, tmp_path: Path) -> None:
+    async with EnvClient(talk.url, protocol="v2", message_timeout_s=1.0) as client:
         await client.reset()
         with pytest.raises(DeadlineExceeded):
             await client.step({"text": "a", "seconds": 30})
-        call = asyncio.ensure_future(client.step({"text": "b", "seconds": 30}))
-        await asyncio.sleep(0.05)
+        call = asyncio.ensure_future(client.step({"text": "b", "gate": str(tmp_path / "gate")}))
+        await until((tmp_path / "gate.waits").exists)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -109,14 +111,19 @@ async def test_a_late_answer_and_a_cancelled_call_cost_that_call_only(talk: Serv
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupted_call_costs_that_call_only(talk: Server) -> None:
+def test_an_interrupted_call_costs_that_call_only(talk: Server, tmp_path: Path) -> None:
+    def interrupt() -> None:
+        while not (tmp_path / "gate.waits").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
     with EnvClient(talk.url, protocol="v2") as client:
         client.reset()
-        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
+        helper = threading.Thread(target=interrupt)
+        helper.start()
         with pytest.raises(KeyboardInterrupt):
-            client.step({"text": "a", "seconds": 30})
-        timer.join()
+            client.step({"text": "a", "gate": str(tmp_path / "gate")})
+        helper.join()
         assert client.step({"text": "b"}).observation["count"] == 1
 
 

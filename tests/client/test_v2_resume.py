@@ -31,19 +31,22 @@ def proxy(talk: Server) -> Iterator[ChaosProxy]:
         yield made
 
 
-async def test_a_step_goes_on_while_its_connection_is_lost(proxy: ChaosProxy) -> None:
+async def test_a_step_goes_on_while_its_connection_is_lost(proxy: ChaosProxy, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     async with Connection(proxy.url) as connection:
         [session] = await connection.open()
         await session.reset()
-        step = asyncio.ensure_future(session.step({"text": "a", "seconds": 0.5}))
-        await asyncio.sleep(0.1)
-        for _ in range(3):
+        step = asyncio.ensure_future(session.step({"text": "a", "gate": str(gate)}))
+        await until((tmp_path / "gate.waits").exists)
+        for times in (1, 2, 3):
             proxy.cut_all()
-            await asyncio.sleep(0.1)
+            await until(lambda times=times: connection.resumes == times)  # type: ignore[misc]
+        assert connection.repeats == 3
+        assert not step.done()
+        gate.touch()
         assert (await step).observation["count"] == 1
         assert (await session.state())["said"] == ["a"]
-        assert connection.resumes >= 3
-        assert connection.repeats >= 1
+        assert connection.resumes == 3
 
 
 async def test_what_is_asked_while_there_is_no_connection_waits_for_the_next_one(proxy: ChaosProxy) -> None:
@@ -67,13 +70,16 @@ async def test_what_is_asked_while_there_is_no_connection_waits_for_the_next_one
         assert (await session.state())["said"] == ["a", "b", "c"]
 
 
-async def test_all_of_many_sessions_come_back(proxy: ChaosProxy) -> None:
+async def test_all_of_many_sessions_come_back(proxy: ChaosProxy, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     async with Connection(proxy.url) as connection:
         sessions = await connection.open(200)
         await connection.batch([(session, Reset()) for session in sessions])
-        batch = asyncio.ensure_future(connection.batch([(session, {"text": "x", "seconds": 0.2}) for session in sessions]))
-        await asyncio.sleep(0.1)
+        batch = asyncio.ensure_future(connection.batch([(session, {"text": "x", "gate": str(gate)}) for session in sessions]))
+        await until((tmp_path / "gate.waits").exists)
         proxy.cut_all()
+        await until(lambda: connection.resumes == 1)
+        gate.touch()
         assert [result.observation["count"] for result in await batch] == [1] * 200
 
         async def one_by_one() -> list[int]:
@@ -83,7 +89,9 @@ async def test_all_of_many_sessions_come_back(proxy: ChaosProxy) -> None:
                 assert isinstance(result, StepResult)
                 counts.append(result.observation["count"])
                 if len(counts) in (20, 100):
+                    resumes = connection.resumes
                     proxy.cut_all()
+                    await until(lambda: connection.resumes > resumes)  # noqa: B023 - it is over before the next one
                 assert sessions[place].result is result
             return counts
 
@@ -196,6 +204,10 @@ async def test_events_are_subscribed_to_again(proxy: ChaosProxy) -> None:
             assert [(await anext(events)).data["loud"] for _ in range(2)] == ["ONE", "TWO"]
 
 
+_BRIEFLY_S = 5
+"""Long enough to connect and begin an episode."""
+
+
 def token(seconds: float) -> str:
     claims = {"sub": "anna", "scope": "create reset act", "exp": int(time.time() + seconds), "aud": "openenv"}
     return jwt.encode(claims, SECRET, algorithm="HS256")
@@ -206,13 +218,13 @@ async def test_a_token_that_has_expired_is_replaced_where_there_is_another(serve
     made: list[str] = []
 
     def headers() -> dict[str, str]:
-        made.append(token(2 if not made else 60))
+        made.append(token(_BRIEFLY_S if not made else 600))
         return {"Authorization": f"Bearer {made[-1]}"}
 
     async with Connection(server.url, headers=headers) as connection:
         [session] = await connection.open()
         await session.reset()
-        await asyncio.sleep(2.1)
+        await asyncio.sleep(_BRIEFLY_S + 0.1)
         steps = await asyncio.gather(*(session.step({"text": text}) for text in "abc"))
         assert [step.observation["count"] for step in steps] == [1, 2, 3]
         assert len(made) == 2
@@ -223,10 +235,10 @@ async def test_a_token_that_has_expired_is_an_error_where_there_is_no_other(serv
     with pytest.raises(ServerError) as caught:
         await Connection(server.url).connect()
     assert caught.value.code == "UNAUTHENTICATED"
-    async with Connection(server.url, headers={"Authorization": f"Bearer {token(2)}"}) as connection:
+    async with Connection(server.url, headers={"Authorization": f"Bearer {token(_BRIEFLY_S)}"}) as connection:
         [session] = await connection.open()
         await session.reset()
-        await asyncio.sleep(2.1)
+        await asyncio.sleep(_BRIEFLY_S + 0.1)
         with pytest.raises(ServerError) as caught:
             await session.step({"text": "a"})
         assert caught.value.code == "UNAUTHENTICATED"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -15,6 +16,8 @@ from openenv.middleware import BearerAuth
 class Say(Action):
     text: str
     seconds: float = Field(default=0.0, ge=0)
+    gate: str | None = None
+    """A file: the step makes ``<gate>.waits``, and waits until the gate is there too."""
     end: str | None = None
     """Ends the episode: ``terminated`` or ``truncated``."""
 
@@ -26,6 +29,14 @@ class Heard(Observation):
 
 class TalkState(State):
     said: list[str] = []
+
+
+def waits(gate: str | None) -> bool:
+    """Whether a gate is still shut."""
+    if gate is None or Path(gate).exists():
+        return False
+    Path(f"{gate}.waits").touch()
+    return True
 
 
 class Talk(AsyncEnvironment[Say, Heard, TalkState]):
@@ -43,6 +54,8 @@ class Talk(AsyncEnvironment[Say, Heard, TalkState]):
     async def step(self, action: Say) -> Heard:
         if action.seconds:
             await asyncio.sleep(action.seconds)
+        while waits(action.gate):  # noqa: ASYNC110 - a test opens it
+            await asyncio.sleep(0.005)
         if action.text == "boom":
             raise ValueError("the talk broke")
         self.said.append(action.text)
@@ -91,6 +104,8 @@ class Slow(Environment[Say, Heard, State]):
 
     def step(self, action: Say) -> Heard:
         time.sleep(action.seconds)
+        while waits(action.gate):
+            time.sleep(0.005)
         return Heard(text=action.text, count=self.step_count, reward=1.0)
 
 
