@@ -285,12 +285,14 @@ async def test_a_client_that_never_reads_is_held_back_and_the_others_are_not(ser
     client.socket.close()
 
 
-async def test_what_waits_for_a_slow_step_is_bounded_in_bytes(talker: Server) -> None:
+async def test_what_waits_for_a_slow_step_is_bounded_in_bytes(talker: Server, tmp_path: Path) -> None:
     client = await asyncio.to_thread(Raw, talker)
+    gate, block = tmp_path / "gate", frame(b" " * 8_000_000)
     client.send(text({"type": "step", "data": {"text": "x"}}))
     await asyncio.to_thread(client.answer)
-    client.send(text({"type": "step", "data": {"text": "x", "seconds": 5}}))
-    assert await held_back(client, frame(b" " * 8_000_000), 128 * 1024 * 1024)
+    client.send(text({"type": "step", "data": {"text": "x", "gate": str(gate)}}))
+    assert await held_back(client, block, 128 * 1024 * 1024)
+    gate.touch()
     client.socket.close()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -233,15 +235,20 @@ async def test_deleting_a_sockets_own_session_closes_the_socket(server: Server) 
     assert await active(server) == 0
 
 
-async def test_deleting_it_in_the_middle_of_a_step_answers_the_step_first(server: Server) -> None:
+async def test_deleting_it_in_the_middle_of_a_step_answers_the_step_first(server: Server, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     async with connect(f"{server.ws_url}/ws") as socket, httpx.AsyncClient(base_url=server.url) as http:
         await ask(socket, {"type": "state"})
         (mine,) = (await http.get("/sessions")).json()["sessions"]
-        await socket.send(json.dumps({"type": "step", "data": {"text": "slow", "seconds": 0.5}}))
+        await socket.send(json.dumps({"type": "step", "data": {"text": "slow", "gate": str(gate)}}))
         while not (await http.get(f"/sessions/{mine['session_id']}")).json()["busy"]:
             pass
-        assert (await http.delete(f"/sessions/{mine['session_id']}")).status_code == 200
+        closing = asyncio.create_task(http.delete(f"/sessions/{mine['session_id']}"))
+        while (await http.get(f"/sessions/{mine['session_id']}")).status_code == 200:
+            pass
+        gate.touch()
         assert json.loads(await socket.recv())["data"]["observation"]["text"] == "slow"
+        assert (await closing).status_code == 200
         await closes(socket)
 
 

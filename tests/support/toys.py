@@ -34,6 +34,7 @@ from openenv.types import CallToolAction, ListToolsAction
 class Say(Action):
     text: str = Field(min_length=1)
     seconds: float = 0.0
+    gate: str | None = None
 
 
 class Heard(Observation):
@@ -43,7 +44,7 @@ class Heard(Observation):
 
 
 class Talker(Environment[Say, Heard, State]):
-    """Counts what it hears; 'boom' raises, 'end' ends, and it can take its time."""
+    """Counts what it hears; 'boom' raises, 'end' ends, and it can take its time, or wait until a file is there."""
 
     closed: list[int] = []
     live = 0
@@ -64,6 +65,8 @@ class Talker(Environment[Say, Heard, State]):
         try:
             if action.seconds:
                 time.sleep(action.seconds)
+            while action.gate is not None and not Path(action.gate).exists():
+                time.sleep(0.005)
             if action.text == "boom":
                 raise KeyError("the talker broke")
             self.count += 1
