@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +9,14 @@ from typing import Any
 import msgpack
 import pytest
 
+from openenv import create_app
 from openenv.errors import SessionError
 from openenv.server.v2.snapshots import SnapshotStore
 from tests.interop.minimal_v2_client import JSON, MSGPACK
+from tests.support.local import let_pass, until
 from tests.support.processes import ROOT, Server, Servers
+from tests.support.v2_asgi import AsgiWire
+from tests.support.v2_odd_toys import Odd
 from tests.support.v2_wire import Wire, code, codes
 
 pytestmark = pytest.mark.e2e
@@ -103,18 +106,23 @@ async def test_a_storm_of_cancels_behind_a_full_connection(odd: Server, tmp_path
             assert code(await wire.ask(id=20_000, op="step", session=session, data={})) is None
 
 
-async def test_the_lease_begins_when_what_runs_has_ended(odd: Server, tmp_path: Path) -> None:
+async def test_the_lease_begins_when_what_runs_has_ended(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    async with Wire(f"{odd.ws_url}/ws") as wire:
-        (session,) = await wire.open()
-        await wire.put(id=2, op="step", session=session, data={"gate": str(gate)})
+    app = create_app(Odd, resume_lease_s=60.0, log=False)
+    async with AsgiWire(app) as wire:
+        (session,) = (await wire.ask(id=1, op="open"))["ok"]["sessions"]
+        wire.put(id=2, op="step", session=session, data={"gate": str(gate)})
         await wire.ask(id=3, op="ping")
-        wire.lose()
-    await asyncio.sleep(1.0)  # longer than the lease
+    sessions = wire.core.manager.sessions
+    await let_pass(90.0)
     gate.touch()
-    await asyncio.sleep(0.25)  # and time to look for leases that have ended
-    async with Wire(f"{odd.ws_url}/ws") as wire:
+    await until(lambda: not sessions[session].world.busy)
+    await let_pass(45.0)
+    async with AsgiWire(app) as wire:
         assert (await wire.ask(id=4, op="attach", session=session))["ok"]["last_id"] == 2
+    await let_pass(90.0)
+    assert session not in sessions
+    await wire.core.shutdown()
 
 
 def test_a_snapshot_of_a_session_that_ended_meanwhile_is_not_kept() -> None:
