@@ -20,6 +20,11 @@ def bench(module_serve: Servers) -> Server:
 
 @pytest.fixture(scope="module")
 def growing(module_serve: Servers) -> Server:
+    return module_serve(f"{TOYS}:changing_app", cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def brief(module_serve: Servers) -> Server:
     """Its sessions live for a second. The first request of MCP loads the SDK, which may take longer: it is made here."""
     server = module_serve(f"{TOYS}:growing_app", cwd=ROOT)
     with httpx.Client(base_url=server.url, timeout=15) as client:

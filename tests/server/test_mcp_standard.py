@@ -246,6 +246,7 @@ def test_a_lost_stream_is_taken_up_where_it_broke_off(peer: Peer) -> None:
     with peer.http.stream("GET", peer.path, headers=headers) as stream:
         messages = (json.loads(data) for _, data in events(stream.iter_lines()) if data)
         assert next(messages)["error"]["code"] == -32800
+    until(lambda: peer.call("was_taken_back").result["content"][0]["text"] == "true")  # till then the session is busy
 
 
 @pytest.mark.parametrize(

@@ -58,12 +58,13 @@ def test_changed_tools_are_announced(growing: Server) -> None:
         assert [tool["name"] for tool in peer.ask("tools/list").result["tools"]] == [*names, "tool_0"]
 
 
-def test_an_open_stream_holds_the_session_and_nothing_else_does(growing: Server) -> None:
-    with httpx.Client(base_url=growing.url, timeout=15) as http:
+def test_an_open_stream_holds_the_session_and_nothing_else_does(brief: Server) -> None:
+    with httpx.Client(base_url=brief.url, timeout=15) as http:
         held, left = Peer(http), Peer(http)
         held.initialize()
-        left.initialize()
-        with http.stream("GET", "/mcp", headers={**ACCEPT, **held.headers}):
+        with http.stream("GET", "/mcp", headers={**ACCEPT, **held.headers}) as stream:
+            assert stream.status_code == 200
+            left.initialize()
             until(lambda: left.session not in http.get("/sessions").text)
             assert held.session in http.get("/sessions").text
             assert left.ask("ping").status == 404
