@@ -489,7 +489,7 @@ async def _call(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
 
 
-TestLifeCycles = pytest.mark.timeout(120)(LifeCycles.TestCase)
+TestLifeCycles = pytest.mark.timeout(300)(LifeCycles.TestCase)
 TestLifeCycles.settings = settings(
     max_examples=150,
     stateful_step_count=30,

@@ -536,7 +536,7 @@ def _told(frame: dict[str, Any]) -> tuple[int, str | None, Told]:
     return number, session, {key: value for key, value in ok.items() if key != "episode_id"}
 
 
-TestLifeCycles = pytest.mark.timeout(120)(LifeCycles.TestCase)
+TestLifeCycles = pytest.mark.timeout(300)(LifeCycles.TestCase)
 TestLifeCycles.settings = settings(
     max_examples=250,
     stateful_step_count=30,
