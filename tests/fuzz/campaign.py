@@ -62,7 +62,7 @@ async def campaign(
         source = _Source(report, _shared(frames, dialects), ports, doors)
         failures = await play_all(source.until(WARM_UP), parallel=parallel)
         for one in watched:
-            one.settle(patience_s=1.0 if failures else 60.0)
+            one.settle(patience_s=1.0 if failures else 30.0)
         failures = failures or await play_all(source.until(1.0), parallel=parallel)
         for failure in failures:
             report.wrong.append(f"{failure}{await _smaller(failure) if failure is failures[0] else ''}")
@@ -86,7 +86,7 @@ async def again(folder: Path, job: Job, frames: tuple[int, ...] | None) -> Repor
 
 def _look(report: Report, watched: list[Watched]) -> None:
     for one in watched:
-        report.wrong += one.complaints(patience_s=1.0 if report.wrong else 60.0)
+        report.wrong += one.complaints(patience_s=1.0 if report.wrong else 30.0)
         if one.server.process.poll() is None:
             report.memory.append(f"{one.target}, {one.door} door: {one.began_kb} KiB, at the end {one.resident_kb} KiB")
 

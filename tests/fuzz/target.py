@@ -32,9 +32,9 @@ from openenv.errors import ToolFailed
 from openenv.operation import RequestContext
 from tests.fuzz.judge import OWN_FAULT
 
-LEASE_S = 10.0
-RESUME_LEASE_S = 10.0
-"""Longer than a machine may stand still between the loss of a line and its return."""
+LEASE_S = 60.0
+RESUME_LEASE_S = 60.0
+"""Longer than any conversation waits, on whatever machine, with a session that it is not done with."""
 _PLANTED = bool(os.environ.get("OPENENV_FUZZ_PLANTED_FAULT"))
 """For the test of the fuzzer: a fault that it has to find."""
 
