@@ -38,6 +38,8 @@ from benchmarks.spread import Spread, ratios
 from benchmarks.tables import Table, figure, shown
 from tests.support.processes import ROOT, Server, Servers, running
 
+pytestmark = pytest.mark.timeout(90)
+
 UVICORN = ("--loop", "uvloop", "--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--no-access-log")
 ON_TOOLS = ("json-rpc", "mcp")
 OURS = [name for name in DIALECTS if name != "echo"]
@@ -130,7 +132,7 @@ def test_one_order_can_be_given_on_the_command_line(doors: dict[tuple[str, bool]
     server = doors["echo", False]
     arguments = [server.url, "--sessions", "3", "--seconds", "0.2", "--server-pid", str(server.pid)]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=15
+        [sys.executable, "-m", "benchmarks.load", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert Measurement(**json.loads(done.stdout)).done > 0
 
@@ -205,7 +207,6 @@ def a_run(servers: Servers, load: Load) -> Run:
     return Run(load, Fleet(servers), rounds=1, seconds=0.2)
 
 
-@pytest.mark.timeout(60)
 def test_forks_and_tool_calls_of_the_calendar_are_measured(serve: Servers) -> None:
     with loading() as load:
         run = a_run(serve, load)
@@ -218,7 +219,6 @@ def test_forks_and_tool_calls_of_the_calendar_are_measured(serve: Servers) -> No
     assert "freebusy_query" in calendar.tables(called)[0].text()
 
 
-@pytest.mark.timeout(60)
 def test_an_image_is_shorter_in_messagepack(serve: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encodings, "_OBSERVATIONS", {"images": "an image"})
     with loading() as load:

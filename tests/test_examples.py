@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.processes import ROOT, Servers
 
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+
 EXAMPLES = ROOT / "examples"
 
 
@@ -20,7 +22,6 @@ def run(*command: str, cwd: Path = EXAMPLES) -> str:
     return done.stdout
 
 
-@pytest.mark.e2e
 def test_the_guesser_finds_the_number(serve: Servers) -> None:
     server = serve("guess_env:app", cwd=EXAMPLES)
     lines = run("play_guess.py", server.url).splitlines()
@@ -29,7 +30,6 @@ def test_the_guesser_finds_the_number(serve: Servers) -> None:
     assert run("play_guess.py", server.url).splitlines() == lines
 
 
-@pytest.mark.e2e
 def test_an_episode_is_graded_from_outside(serve: Servers) -> None:
     server = serve("desk_env:app", cwd=EXAMPLES)
     lines = run("grade_desk.py", server.url).splitlines()
@@ -39,8 +39,6 @@ def test_an_episode_is_graded_from_outside(serve: Servers) -> None:
     assert lines[3] == "reward 1.0"
 
 
-@pytest.mark.e2e
-@pytest.mark.timeout(90)
 def test_the_suite_is_sound_and_runs_an_agent_of_ones_own(tmp_path: Path) -> None:
     agents = ["oracle", "noop", "desk_agent:look_everywhere"]
     options = [word for agent in agents for word in ("--agent", agent)]

@@ -11,12 +11,12 @@ import pytest
 
 from tests.support.processes import ROOT, Server, Servers
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 
 def openenv(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "openenv.cli", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=50, check=False)
 
 
 @pytest.fixture(scope="module")

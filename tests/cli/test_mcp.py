@@ -17,6 +17,8 @@ import pytest
 
 from tests.support.processes import ROOT, Server, Servers
 
+pytestmark = pytest.mark.timeout(60)
+
 TOYS = "tests.support.mcp_toys"
 
 
@@ -91,7 +93,7 @@ def test_one_session_for_the_life_of_the_process(tmp_path: Path) -> None:
             assert result["content"][0]["text"] == f'{{"count":{expected}}}'
             sessions.add(result["_meta"]["openenv/session"])
         assert len(sessions) == 1
-        output, log = pipe.process.communicate(timeout=15)
+        output, log = pipe.process.communicate(timeout=50)
         assert (pipe.process.returncode, output) == (0, "")
         assert "an environment prints" in log
         assert '"event": "session.close"' in log
@@ -140,7 +142,7 @@ def test_a_running_server_is_played_in_a_session_of_its_own(server: Server) -> N
         assert pipe.call("ad")["data"]["code"] == "TOOL_NOT_FOUND"
         kinds = [session["kind"] for session in httpx.get(f"{server.url}/sessions").json()["sessions"]]
         assert kinds == ["socket"]
-        pipe.process.communicate(timeout=15)
+        pipe.process.communicate(timeout=50)
         assert pipe.process.returncode == 0
 
 
@@ -154,7 +156,7 @@ def test_a_running_server_is_played_in_a_session_of_its_own(server: Server) -> N
 )
 def test_what_cannot_be_served_is_told_on_standard_error(arguments: tuple[str, ...], code: int, said: str) -> None:
     with piped(*arguments) as pipe:
-        output, log = pipe.process.communicate(timeout=15)
+        output, log = pipe.process.communicate(timeout=50)
         assert (pipe.process.returncode, output) == (code, "")
         assert said in log
 
@@ -163,6 +165,6 @@ def test_without_the_sdk_it_names_the_extra(tmp_path: Path) -> None:
     for name in ("mcp", "mcp_types"):
         (tmp_path / f"{name}.py").write_text("raise ModuleNotFoundError(\"No module named 'mcp'\", name='mcp')\n")
     with piped(f"{TOYS}:bench_app", "--stdio", PYTHONPATH=str(tmp_path)) as pipe:
-        _, log = pipe.process.communicate(timeout=15)
+        _, log = pipe.process.communicate(timeout=50)
         assert pipe.process.returncode == 2
         assert 'pip install "openenv[mcp]"' in log

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.processes import ROOT, Servers
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 SECRET = "thirty-two bytes make a good secret"
 
@@ -22,7 +22,7 @@ SECRET = "thirty-two bytes make a good secret"
 def openenv(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "openenv.cli", *arguments]
     environment = os.environ | variables
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=50, check=False)
 
 
 def test_a_new_token_opens_the_server_that_has_its_entry(serve: Servers, tmp_path: Path) -> None:
