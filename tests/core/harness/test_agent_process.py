@@ -80,15 +80,15 @@ async def test_a_process_runs_once_at_a_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "says"),
+    ("code", "says", "timeout_s"),
     [
-        ("import sys; sys.stderr.write('no key'); sys.exit(3)", "exited with code 3.*no key"),
-        ("import os, time; os.close(1); time.sleep(60)", "closed its output"),
-        ("import time; time.sleep(60)", r"within 0\.5s"),
+        ("import sys; sys.stderr.write('no key'); sys.exit(3)", "exited with code 3.*no key", 10),
+        ("import os, time; os.close(1); time.sleep(60)", "closed its output", 3),  # waited for in case that it ends
+        ("import time; time.sleep(60)", r"within 0\.5s", 0.5),
     ],
 )
-async def test_a_start_that_fails_says_why_and_leaves_nothing(code: str, says: str) -> None:
-    one = process(code, startup_timeout_s=0.5 if "60" in code else 10)
+async def test_a_start_that_fails_says_why_and_leaves_nothing(code: str, says: str, timeout_s: float) -> None:
+    one = process(code, startup_timeout_s=timeout_s)
     with pytest.raises(HarnessStartupError, match=says):
         await one.start(is_ready)
     assert not one.is_running()
