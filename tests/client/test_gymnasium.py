@@ -205,10 +205,11 @@ def test_connections_that_break_change_nothing(server: Server) -> None:
         shaken = GymVectorEnv(proxy.url, 4, LINE, client=LineEnv)
         try:
             assert same(steady.reset(seed=1), shaken.reset(seed=1))
-            for _ in range(200):
+            steps, connection = 0, shaken.vector.async_vector.connection
+            while steps < 200 or connection.resumes <= 2:  # when a connection breaks is a matter of chance
                 actions = steady.action_space.sample()
                 assert same(steady.step(actions), shaken.step(actions))
-            assert shaken.vector.async_vector.connection.resumes > 2
+                steps += 1
         finally:
             proxy.calm = True
             shaken.close()

@@ -112,8 +112,8 @@ async def test_an_idle_connection_comes_back_too(proxy: ChaosProxy) -> None:
 
 
 async def test_a_peer_that_falls_silent_is_found(talk: Server) -> None:
-    with chaos(talk.port, Trouble(seed=1, mean_bytes=20_000, least_bytes=2000, stalls=1.0)) as proxy:
-        async with Connection(proxy.url, ping_interval_s=0.2, ping_timeout_s=0.2, connect_timeout_s=0.5) as connection:
+    with chaos(talk.port, Trouble(seed=1, mean_bytes=80_000, least_bytes=2000, stalls=1.0)) as proxy:
+        async with Connection(proxy.url, ping_interval_s=0.2, ping_timeout_s=2.0) as connection:
             [session] = await connection.open()
             await session.reset()
             for count in range(1, 301):
