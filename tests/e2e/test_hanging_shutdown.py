@@ -101,6 +101,7 @@ async def test_what_does_not_hang_is_closed_all_the_same(serve: Servers, notes: 
     assert told(notes, "closed") == 2
 
 
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("app", ["steps", "half"])
 async def test_hanging_requests_without_a_session_are_in_no_sessions_way(serve: Servers, notes: Path, app: str) -> None:
     server = serve(f"{APPS}:{app}", "--drain", "0", cwd=ROOT, env={"HANGING_NOTES": str(notes)})

@@ -96,13 +96,14 @@ async def attacked(server: Server) -> AsyncIterator[Attacked]:
 
 
 @asynccontextmanager
-async def hung(script: str, url: str) -> AsyncIterator[None]:
-    """A client in a process that hangs from the moment at which the script has said that it is there."""
+async def hung(script: str, url: str, there: Callable[[], bool]) -> AsyncIterator[None]:
+    """A client in a process that hangs once the script has said that it is there, and the server says so too."""
     pipe = asyncio.subprocess.PIPE
     client = await asyncio.create_subprocess_exec(sys.executable, "-c", script, url, stdin=pipe, stdout=pipe)
     try:
         assert client.stdout is not None
         assert await client.stdout.readline() == b"here\n"
+        await until(there)
         client.send_signal(signal.SIGSTOP)
         yield
     finally:
@@ -190,7 +191,8 @@ async def test_a_client_of_the_mcp_socket_that_reads_nothing(serve: Servers, doo
 @pytest.mark.parametrize("door", ["fast", "asgi"])
 async def test_a_slow_reader_gets_everything(serve: Servers, door: str) -> None:
     """It is slow for longer than a client may read nothing at all."""
-    server = start(serve, door, "inline_app", "60")
+    patience_s, pause_s = 4.0, 0.3
+    server = start(serve, door, "inline_app", "60", str(patience_s))
     async with attacked(server) as known:
         slow = await WebSocket.open(server.port, "/ws")
         sending = asyncio.create_task(slow.send(b"".join(step(1_000_000, str(number)) for number in range(16))))
@@ -203,7 +205,8 @@ async def test_a_slow_reader_gets_everything(serve: Servers, door: str) -> None:
             assert json.loads(payload)["data"]["observation"]["text"] == str(number)
             number += 1
             await known.goes_on(1)
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(pause_s)
+        assert number * pause_s > patience_s
         await sending
         slow.abort()
         await known.shakes_off()
@@ -225,8 +228,7 @@ sys.stdin.read()
 async def test_a_client_that_hangs_without_a_word(serve: Servers, door: str) -> None:
     """Its kernel goes on to take what is sent, as behind a proxy that has lost its other side."""
     server = start(serve, door, "inline_app")
-    async with attacked(server) as known, hung(HALF_OPEN, server.ws_url):
-        assert await asyncio.to_thread(active_sessions, server.url) == 21
+    async with attacked(server) as known, hung(HALF_OPEN, server.ws_url, lambda: active_sessions(server.url) == 21):
         await known.shakes_off()
 
 

@@ -96,8 +96,7 @@ sys.stdin.read()
 async def test_a_client_that_hangs_without_a_word_and_holds_sessions(serve: Servers, door: str) -> None:
     """Its connections end when it does not say that it is there, and its sessions with their leases."""
     server = start(serve, door, "inline_app")
-    async with attacked(server) as known, hung(HALF_OPEN, server.ws_url):
-        assert await asyncio.to_thread(active_sessions, server.url) == 51
+    async with attacked(server) as known, hung(HALF_OPEN, server.ws_url, lambda: active_sessions(server.url) == 51):
         await known.shakes_off()
 
 

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.processes import ROOT, Server, Servers
-from tests.support.worker_toys import Lines, home, worker_pids
+from tests.support.worker_toys import Lines, home, until, worker_pids
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -86,20 +86,19 @@ async def test_a_class_with_one_session_has_one(serve: Servers) -> None:
             await socket.close()
 
 
-async def test_a_place_that_another_worker_gives_up_is_waited_for(serve: Servers, lines: Lines) -> None:
+async def test_a_place_that_another_worker_gives_up_is_waited_for(serve: Servers, lines: Lines, tmp_path: Path) -> None:
     server = serve(f"{TOYS}:slow_to_close_app", "--workers", "2", cwd=ROOT)
-    for worker in (0, 1, 1, 0):
-        line = lines(server, worker)
-        status, answer, _ = line.ask("POST", "/sessions")
+    for number, worker in enumerate((0, 1, 1, 0)):
+        line, other_line = lines(server, worker), lines(server, 1 - worker)
+        status, answer, _ = line.ask("POST", f"/sessions?closing={tmp_path / str(number)}")
         assert status == 201, answer
-        async with httpx.AsyncClient() as client:  # its close takes a moment, and is not waited for here
+        async with httpx.AsyncClient(timeout=15) as client:  # its close takes a moment, and is not waited for here
             deleting = asyncio.create_task(client.delete(f"{server.url}/sessions/{answer['session_id']}"))
-            await asyncio.sleep(0.1)
-            status, other, _ = await asyncio.to_thread(lines(server, 1 - worker).ask, "POST", "/sessions")
+            await asyncio.to_thread(until, (tmp_path / str(number)).exists)
+            status, other, _ = await asyncio.to_thread(other_line.ask, "POST", "/sessions")
             assert status == 201, other
             await deleting
             await client.delete(f"{server.url}/sessions/{other['session_id']}")
-        await asyncio.sleep(0.4)
 
 
 @pytest.mark.parametrize("owner", [0, 1])
@@ -142,7 +141,10 @@ def test_guesses_are_limited_whichever_worker_they_try(module_serve: Servers, gu
         f"{TOYS}:quick_app", "--workers", "2", "--rate", "1000", "--jwt-secret-env", "SECRET",
         cwd=ROOT, env={"SECRET": "s" * 32},
     )  # fmt: skip
-    codes = [lines(server, number % 2).ask("GET", "/sessions", None, bearer("guess"))[0] for number in range(30)]
+    doors = [lines(server, worker) for worker in (0, 1)]
+    answers = [doors[number % 2].ask("GET", "/sessions", None, bearer("guess")) for number in range(80)]
+    assert [worker for _, _, worker in answers[:2]] == ["0", "1"]
+    codes = [code for code, _, _ in answers]
     assert codes[:20] == [401] * 20
     assert 429 in codes[20:]
 
@@ -151,7 +153,7 @@ async def test_log_lines_of_all_workers_are_whole(serve: Servers) -> None:
     """Through one pipe, as a container engine reads it; the longest that anybody can bring about too."""
     server = serve(f"{TOYS}:quick_app", "--workers", "2", cwd=ROOT)
     long = "\\u0000😀" * 60
-    async with httpx.AsyncClient(base_url=server.url, limits=httpx.Limits(max_connections=20)) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=httpx.Limits(max_connections=20)) as client:
 
         async def one(number: int) -> None:
             made = (await client.post("/sessions", headers={"X-Request-ID": f"r{number}" + "x" * 120})).json()

@@ -1,4 +1,4 @@
-"""``python -m tests.support.impatient fast|asgi module:app [PING_S]``: a server that waits for bad clients for a second or two.
+"""``python -m tests.support.impatient fast|asgi module:app [PING_S [PATIENCE_S]]``: a server that waits but for a second or two.
 
 So that tests can see what comes of clients that are half a minute late. ``fast`` is ``openenv serve``, ``asgi`` plain uvicorn.
 """
@@ -17,9 +17,9 @@ from openenv.server.stall import Stall
 PATIENCE_S = 1.5
 
 
-def main(door: str, target: str, ping: str = str(PATIENCE_S)) -> None:
+def main(door: str, target: str, ping: str = str(PATIENCE_S), patience: str = str(PATIENCE_S)) -> None:
     """Serve it on a free port; ``ping`` is how often a socket is asked whether it is there, and how long it may take."""
-    Porch.HEAD_S = Stall.PATIENCE_S = http.BODY_S = PATIENCE_S
+    Porch.HEAD_S = Stall.PATIENCE_S = http.BODY_S = float(patience)
     module, name = target.split(":")
     app = getattr(importlib.import_module(module), name)
     if door == "asgi":

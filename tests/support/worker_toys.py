@@ -10,9 +10,10 @@ import socket
 import stat
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from openenv import create_app
+from openenv import Context, create_app
 from tests.support.processes import Server
 from tests.support.toys import FileTalker, Heard, InlineTalker, Notes, Say, Talker
 from tests.support.usage import children
@@ -29,11 +30,17 @@ class Single(InlineTalker):
 
 
 class SlowToClose(Talker):
-    """One session at a time, whose place is free only a moment after it has ended."""
+    """One session at a time, whose place is free only a moment after it has ended. It makes a file when it begins to close."""
 
     max_sessions = 1
 
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self.mark = context.query.get("closing")
+
     def close(self) -> None:
+        if self.mark is not None:
+            Path(self.mark).touch()
         time.sleep(0.3)
 
 
@@ -128,7 +135,7 @@ def worker_pids(server: Server) -> list[int]:
     return children(server.pid)
 
 
-def until(condition: Any, patience_s: float = 15.0) -> None:
+def until(condition: Any, patience_s: float = 30.0) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + patience_s
     while not condition():
