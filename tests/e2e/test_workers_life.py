@@ -41,12 +41,16 @@ def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=150, cwd=ROOT, check=False, **more)
 
 
-def alive(pid: int) -> bool:
+def state_of(pid: int) -> str | None:
+    """A letter, as the kernel tells it; None where there is no such process."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+        return None
+
+
+def alive(pid: int) -> bool:
+    return state_of(pid) not in (None, "Z")
 
 
 def refuses(port: int) -> bool:
@@ -60,10 +64,10 @@ def refuses(port: int) -> bool:
         return False
 
 
-def session_on(server: Server, worker: int) -> str:
+def session_on(server: Server, worker: int, **query: str) -> str:
     with httpx.Client(base_url=server.url) as client:
         for _ in range(50):
-            session: str = client.post("/sessions").json()["session_id"]
+            session: str = client.post("/sessions", params=query).json()["session_id"]
             if home(session) == worker:
                 return session
     raise AssertionError(f"worker {worker} gets no session")
@@ -94,6 +98,19 @@ def steps(server: Server, session: str, number: int) -> None:
             assert client.post("/step", json={"action": {"text": "a"}}).status_code == 200
 
 
+async def begun(*logs: Path) -> None:
+    """Wait until the worlds that write these files are in the middle of a step."""
+    await asyncio.to_thread(until, lambda: all(log.exists() and "step slow" in log.read_text() for log in logs))
+
+
+def drains(server: Server) -> bool:
+    """Whether it has heard a signal: it makes no sessions any more, or takes no connections."""
+    try:
+        return httpx.post(f"{server.url}/sessions").status_code == 503
+    except httpx.TransportError:
+        return True
+
+
 async def ask(socket: ClientConnection, message: dict[str, Any]) -> dict[str, Any]:
     await socket.send(json.dumps(message))
     answer: dict[str, Any] = json.loads(await socket.recv())
@@ -121,15 +138,16 @@ def test_sums_are_the_servers_whoever_is_asked(serve: Servers, lines: Lines) -> 
         assert b'openenv_worker_up{env="quick",worker="1"} 1.0' in text
 
 
-async def test_running_steps_of_all_workers_end_before_the_server_does(serve: Servers) -> None:
-    server = serve(f"{TOYS}:talker_app", "--workers", "2", cwd=ROOT)
+async def test_running_steps_of_all_workers_end_before_the_server_does(serve: Servers, tmp_path: Path) -> None:
+    server = serve(f"{TOYS}:file_app", "--workers", "2", cwd=ROOT)
     pids = worker_pids(server)
-    sockets = [await connect(f"{server.ws_url}/ws") for _ in range(4)]
+    logs = [tmp_path / f"{number}.log" for number in range(4)]
+    sockets = [await connect(f"{server.ws_url}/ws?log={log}") for log in logs]
     for each in sockets:
         await ask(each, {"type": "reset"})
     assert {home(one["session_id"]) for one in listed(server)} == {0, 1}
     asked = [asyncio.create_task(ask(each, {"type": "step", "data": {"text": "slow", "seconds": 1.0}})) for each in sockets]
-    await asyncio.sleep(0.3)
+    await begun(*logs)
     server.terminate()
     for answer in await asyncio.gather(*asked):
         assert answer["data"]["observation"]["text"] == "slow"
@@ -142,15 +160,15 @@ async def test_running_steps_of_all_workers_end_before_the_server_does(serve: Se
     assert not any(map(alive, pids))
 
 
-def test_a_signal_to_the_whole_group_is_one_signal(serve: Servers) -> None:
+def test_a_signal_to_the_whole_group_is_one_signal(serve: Servers, tmp_path: Path) -> None:
     """As systemd and container engines send it: workers that took theirs for a second one would not drain."""
-    server = serve(f"{TOYS}:talker_app", "--workers", "2", cwd=ROOT)
-    session = session_on(server, 1)
+    server = serve(f"{TOYS}:file_app", "--workers", "2", cwd=ROOT)
+    session = session_on(server, 1, log=str(tmp_path / "log"))
 
     async def play() -> Any:
         async with httpx.AsyncClient(base_url=server.url, headers={"X-Session-ID": session}, timeout=15) as client:
             step = asyncio.create_task(client.post("/step", json={"action": {"text": "slow", "seconds": 1.0}}))
-            await asyncio.sleep(0.3)
+            await begun(tmp_path / "log")
             for pid in [server.pid, *worker_pids(server)]:
                 os.kill(pid, signal.SIGTERM)
             return await step
@@ -159,37 +177,36 @@ def test_a_signal_to_the_whole_group_is_one_signal(serve: Servers) -> None:
     assert server.wait() == -signal.SIGTERM
 
 
-def test_a_second_signal_does_not_wait(serve: Servers) -> None:
-    server = serve(f"{TOYS}:talker_app", "--workers", "2", cwd=ROOT)
-    session = session_on(server, 1)
-    began = time.monotonic()
+def test_a_second_signal_does_not_wait(serve: Servers, tmp_path: Path) -> None:
+    server = serve(f"{TOYS}:file_app", "--workers", "2", cwd=ROOT)
+    session = session_on(server, 1, log=str(tmp_path / "log"))
 
     async def play() -> None:
-        async with httpx.AsyncClient(base_url=server.url, headers={"X-Session-ID": session}, timeout=30) as client:
-            step = asyncio.create_task(client.post("/step", json={"action": {"text": "slow", "seconds": 20.0}}))
-            await asyncio.sleep(0.3)
+        async with httpx.AsyncClient(base_url=server.url, headers={"X-Session-ID": session}, timeout=60) as client:
+            step = asyncio.create_task(client.post("/step", json={"action": {"text": "slow", "seconds": 25.0}}))
+            await begun(tmp_path / "log")
             server.terminate()
-            await asyncio.sleep(0.3)
+            await asyncio.to_thread(until, lambda: drains(server))  # two that it has not heard yet are one
             server.terminate()
-            with pytest.raises(httpx.HTTPError):
+            with pytest.raises(httpx.HTTPError):  # whoever waits for the step is answered by it
                 (await step).raise_for_status()
 
     asyncio.run(play())
-    server.wait(20)
-    assert time.monotonic() - began < 18
+    server.wait(40)
 
 
-def test_workers_that_hang_are_killed(serve: Servers) -> None:
+def test_workers_that_hang_are_killed(serve: Servers, lines: Lines) -> None:
     server = serve(f"{TOYS}:mortal_app", "--workers", "2", "--drain", "0.2", cwd=ROOT)
     session = session_on(server, 1)
     pids = worker_pids(server)
+    line = lines(server, 0)
     with socket.create_connection(("127.0.0.1", server.port)) as blocked:
         body = json.dumps({"action": {"text": "spin", "seconds": 50.0}})
         head = f"POST /step HTTP/1.1\r\nHost: x\r\nX-Session-ID: {session}\r\nContent-Length: {len(body)}\r\n\r\n"
         blocked.sendall((head + body).encode())
-        time.sleep(0.5)
+        until(lambda: b'openenv_worker_up{env="mortal",worker="1"} 0.0' in line.ask("GET", "/metrics")[1])
         server.terminate()
-        assert server.wait(20) == -signal.SIGTERM
+        assert server.wait(40) == -signal.SIGTERM
     assert not any(map(alive, pids))
     assert "workers that hang are killed" in server.log()
 
@@ -229,17 +246,18 @@ def test_a_worker_that_dies_is_started_anew_and_the_others_go_on(serve: Servers,
     assert counted(server)["steps"] == 7
 
 
-def with_program(program: Path, target: str) -> list[str]:
-    """The command of a server that starts this program for each of its workers."""
-    run = "import runpy, sys; sys.executable = sys.argv.pop(1); runpy.run_module('openenv.cli', None, '__main__', True)"
-    return [sys.executable, "-c", run, str(program), "serve", target, "--port", "0", "--workers", "2"]
+def changed(change: str, target: str) -> list[str]:
+    """The command of a server that does this before it begins."""
+    run = f"import runpy, sys; {change}; runpy.run_module('openenv.cli', None, '__main__', True)"
+    return [sys.executable, "-c", run, "serve", target, "--port", "0", "--workers", "2"]
 
 
 def test_a_worker_that_cannot_be_started_is_tried_again(serve: Servers, lines: Lines, tmp_path: Path) -> None:
     program, away = tmp_path / "python", tmp_path / "away"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     program.chmod(0o755)
-    server = serve.start(with_program(program, f"{TOYS}:mortal_app"), env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT)
+    command = changed(f"sys.executable = {str(program)!r}", f"{TOYS}:mortal_app")
+    server = serve.start(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT)
     kept, lost = session_on(server, 0), session_on(server, 1)
     line = lines(server, 0)
     program.rename(away)
@@ -259,8 +277,8 @@ def test_a_worker_that_cannot_be_started_is_tried_again(serve: Servers, lines: L
 
 
 def test_workers_that_cannot_be_started_at_all_are_the_servers_end(tmp_path: Path) -> None:
-    command = with_program(tmp_path / "nothing", f"{TOYS}:quick_app")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False)
+    command = changed(f"sys.executable = {str(tmp_path / 'nothing')!r}", f"{TOYS}:quick_app")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert "worker 0 cannot be started: [Errno 2] No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
@@ -288,6 +306,7 @@ def test_while_a_worker_is_stopped_the_rest_is_answered(serve: Servers, lines: L
     stopped = second if Path(f"/proc/{second}/environ").read_text().count('"worker": 1') else first
     os.kill(stopped, signal.SIGSTOP)
     try:
+        until(lambda: state_of(stopped) == "T")
         _, text, _ = line.ask("GET", "/metrics")
         assert b'openenv_worker_up{env="quick",worker="1"} 0.0' in text
         assert b'openenv_steps_total{env="quick",status="success"} 5.0' in text  # as it was last seen: it never goes back
@@ -298,22 +317,27 @@ def test_while_a_worker_is_stopped_the_rest_is_answered(serve: Servers, lines: L
     assert line.ask("POST", "/step", {"action": {"text": "a"}}, {"X-Session-ID": there})[0] == 200
 
 
-def test_a_server_whose_workers_do_not_last_gives_up(tmp_path: Path) -> None:
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("soon_s", [10.0, 0.0], ids=["at once", "after a long start"])
+def test_a_server_whose_workers_do_not_last_gives_up(serve: Servers, tmp_path: Path, soon_s: float) -> None:
+    """However long their start takes: those that never served have not lasted."""
+    mark = tmp_path / "mark"
     (tmp_path / "shaky.py").write_text(
-        "import os, threading, pathlib\n"
+        "import os, threading, pathlib, time\n"
         "from tests.support.worker_toys import quick_app as app\n"
-        f"mark = pathlib.Path({str(tmp_path / 'mark')!r})\n"
-        "if mark.exists():\n"
+        f"mark = pathlib.Path({str(mark)!r})\n"
+        "def end():\n"
+        "    while not mark.exists():\n"
+        "        time.sleep(0.01)\n"
         "    os._exit(7)\n"
-        "def later():\n"
-        "    mark.touch()\n"
-        "    os._exit(7)\n"
-        "threading.Timer(2.5, later).start()\n"
+        "threading.Thread(target=end, daemon=True).start()\n"
     )
-    done = run("shaky:app", "--port", "0", env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}:{ROOT}/src"})
-    assert done.returncode == 1
-    assert "5 times in a row" in done.stderr
-    assert done.stderr.count("error:") == 1
+    command = changed(f"from openenv.server.workers import supervisor; supervisor._SOON_S = {soon_s}", "shaky:app")
+    server = serve.start(command, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}, cwd=tmp_path)
+    mark.touch()
+    assert server.wait(120) == 1
+    assert "5 times in a row" in server.log()
+    assert server.log().count("error:") == 1
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ BERTH = "OPENENV_WORKER"
 """The variable in which a worker finds its `Berth`, as JSON, with ``parent`` beside it. It removes it at once."""
 
 _SOON_S = 10.0
-"""A worker that ends sooner after its start than this has failed to start."""
+"""A worker that ends sooner after its start than this has failed to start, as has one that never served."""
 _MOST_FAILURES = 5
 """Starts in a row that may fail."""
 _LONGEST_PAUSE_S = 10.0
@@ -272,7 +272,7 @@ class Supervisor:
             self._stop(None)
             return
         lived = time.monotonic() - worker.began
-        slot.failures = slot.failures + 1 if lived < _SOON_S else 0
+        slot.failures = slot.failures + 1 if lived < _SOON_S or not worker.ready else 0
         if slot.failures >= _MOST_FAILURES:
             self._failure = OpenEnvError(f"worker {slot.number} ended with {how} at its start, {slot.failures} times in a row")
             self._stop(None)
