@@ -293,7 +293,7 @@ async def test_a_worker_that_is_left_with_a_thread_is_replaced(started: Started)
     assert await pid_of(local, session) != first
 
 
-async def test_none_free_is_a_refusal(started: Started) -> None:
+async def test_none_free_is_a_refusal(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     others = {*children()}
     local = started(limit=2, spare=1)
     sessions = [await local.open(), await local.open()]
@@ -306,6 +306,7 @@ async def test_none_free_is_a_refusal(started: Started) -> None:
     assert error.retry_after_s > 0  # type: ignore[attr-defined]
     assert local.manager.active == 2
     assert len({*children()} - others) == 2, "nor is one started to wait ready"
+    monkeypatch.setattr("openenv.runtime.room.PATIENCE_S", 15.0)
     ending = asyncio.create_task(local.run("close", session=sessions[0]))
     await asyncio.sleep(0)
     assert await local.open(), "who comes while a world is closed waits for its worker"
@@ -378,7 +379,7 @@ async def test_a_factory_that_takes_its_process_along(started: Started, factory:
 
 
 async def test_a_close_that_hangs_is_ended(started: Started) -> None:
-    local = started(StuckClose, limit=1, hang_limit_s=0.5)
+    local = started(StuckClose, limit=1, hang_limit_s=1.0)
     session = await local.open()
     first = await pid_of(local, session)
     await local.run("close", session=session)

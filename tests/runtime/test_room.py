@@ -59,7 +59,10 @@ def test_who_asks_for_more_than_there_will_be_is_refused_at_once(two: tuple[Room
     assert [first.has(1), second.has(1), first.has(2), second.has(4000)] == [True, True, False, False]
 
 
-async def test_one_worker_waits_for_a_place_that_another_gives_up(two: tuple[Room, Room]) -> None:
+async def test_one_worker_waits_for_a_place_that_another_gives_up(
+    two: tuple[Room, Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openenv.runtime.room.PATIENCE_S", 15.0)
     first, second = two
     assert first.take(3)
     told: asyncio.Queue[str] = asyncio.Queue()

@@ -159,7 +159,8 @@ async def test_a_place_is_free_when_the_environment_has_ended(slow: type[Slow]) 
     assert slow.most == 1
 
 
-async def test_who_comes_while_a_place_is_given_up_waits_for_it(slow: type[Slow]) -> None:
+async def test_who_comes_while_a_place_is_given_up_waits_for_it(slow: type[Slow], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openenv.runtime.room.PATIENCE_S", 15.0)
     local = Local(slow, max_sessions=1)
     session = await local.open()
     local.manager.end(local.manager.sessions[session], "its socket closed")
