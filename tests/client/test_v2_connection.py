@@ -252,13 +252,12 @@ async def test_a_cancelled_call_is_taken_back(talk: Server) -> None:
         await until(lambda: not connection._conversation.pending)
 
 
-async def test_somebody_else_cancels(talk: Server) -> None:
+async def test_somebody_else_cancels(talk: Server, tmp_path: Path) -> None:
     async with Connection(talk.url) as connection:
         [session] = await connection.open()
         await session.reset()
-        step = asyncio.ensure_future(session.step({"text": "a", "seconds": 30}))
-        await until(lambda: connection._conversation.pending)
-        await asyncio.sleep(0.1)
+        step = asyncio.ensure_future(session.step({"text": "a", "gate": str(tmp_path / "gate")}))
+        await until((tmp_path / "gate.waits").exists)
         [number] = connection._conversation.pending
         cancel = Ask.about("cancel", session._seat, {"id": number})
         assert await connection._conversation.request(cancel) == {"found": True}
@@ -462,15 +461,16 @@ async def test_detach_and_attach(talk: Server) -> None:
             await third.attach(session.id)
 
 
-async def test_takeover(talk: Server) -> None:
+async def test_takeover(talk: Server, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     async with Connection(talk.url) as first, Connection(talk.url) as second:
         mine, other = await first.open(2)
         await mine.reset()
         await other.reset()
-        running = asyncio.ensure_future(mine.step({"text": "a", "seconds": 0.3}))
-        await until(lambda: first._conversation.pending)
-        await asyncio.sleep(0.05)
+        running = asyncio.ensure_future(mine.step({"text": "a", "gate": str(gate)}))
+        await until((tmp_path / "gate.waits").exists)
         theirs = await second.attach(mine.id)
+        gate.touch()
         assert (await running).observation["count"] == 1  # what was asked before is still answered here
         with pytest.raises(SessionLost, match="another connection has taken it"):
             await mine.step({"text": "b"})
