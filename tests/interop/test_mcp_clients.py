@@ -37,7 +37,7 @@ def server(module_serve: Servers) -> Server:
 def transcript(python: Path | str, script: str, *arguments: str) -> dict[str, Any]:
     """What a client saw."""
     command = [str(python), "-W", "ignore", str(SCRIPTS / f"{script}.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=40, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     seen: dict[str, Any] = json.loads(done.stdout)
     return seen
@@ -108,7 +108,7 @@ def test_the_sdks_clients(server: Server, reference_python: Path, line: int) -> 
         assert http.get(f"/sessions/{meta['openenv/session']}").status_code == 404
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_the_sdks_client_in_the_newest_revision(server: Server) -> None:
     seen = transcript(sys.executable, "mcp_sdk_transcript", "auto", session_url(server))
     # In this revision nothing is logged unless it is asked for.

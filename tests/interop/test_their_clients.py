@@ -17,13 +17,13 @@ from tests.support.processes import ROOT, Server, Servers
 SCRIPT = Path(__file__).parent / "scripts" / "their_clients.py"
 ACCEPTED = (Accepted("their clients", "tools.9.step_count", "A tool call over JSON-RPC is a step: it counts."),)
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
 def seen_by(python: Path, *arguments: str) -> Any:
     """What the clients saw."""
     command = [str(python), "-W", "ignore", str(SCRIPT), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 """The repository's folder."""
 
 _READY_S = 30.0
+_PATIENCE_S = 30.0
 _GRACE_S = 10.0
 _CHANCE = SystemRandom()
 """Which no test has seeded."""
@@ -76,7 +77,7 @@ class Server:
             self.process.kill()
         self.process.wait()
 
-    def wait(self, timeout_s: float = _GRACE_S) -> int:
+    def wait(self, timeout_s: float = _PATIENCE_S) -> int:
         """Wait for the end and return the exit code."""
         return self.process.wait(timeout_s)
 
@@ -84,7 +85,7 @@ class Server:
         """SIGTERM, then SIGKILL when that did not end it in time; ends its children too. Returns the exit code."""
         self.terminate()
         try:
-            self.wait()
+            self.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
             self.kill()
         with suppress(ProcessLookupError):

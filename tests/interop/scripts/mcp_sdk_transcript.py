@@ -102,7 +102,7 @@ async def main(mode: str, *target: str) -> dict[str, Any]:
         if "grow" in tools:
             transcript["grown"] = await attempt(client.call_tool("grow", {}))
             if mode == "session":
-                await asyncio.wait_for(seen.changed.wait(), 10)
+                await asyncio.wait_for(seen.changed.wait(), 60)
             transcript["after"] = sorted(tool.name for tool in (await client.list_tools()).tools)
         if LINE == 2:
             begun = asyncio.Event()
@@ -111,7 +111,7 @@ async def main(mode: str, *target: str) -> dict[str, Any]:
                 begun.set()
 
             slow = asyncio.create_task(client.call_tool("slow", {}, progress_callback=on_begin))
-            await asyncio.wait_for(begun.wait(), 10)
+            await asyncio.wait_for(begun.wait(), 60)
             slow.cancel()
             await asyncio.gather(slow, return_exceptions=True)
             transcript["taken back"] = plain(await client.call_tool("was_taken_back", {}))["content"][0]["text"]
