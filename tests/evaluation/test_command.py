@@ -131,7 +131,7 @@ def test_a_run_is_not_written_over_another(tmp_path: Path) -> None:
 def test_a_signal_closes_sessions_and_writes_what_there_is(serve: Servers, tmp_path: Path, number: signal.Signals) -> None:
     server = serve("toy_library:app", cwd=FOLDER)
     results = tmp_path / "results.jsonl"
-    agent = "tests.evaluation.toy_agents:napper"
+    agent = "tests.evaluation.toy_agents:dozer"
     agents = ["-a", "noop", "-a", agent]
     command = [*COMMAND, "library_suite", *agents, "--parallel", "2", "--url", server.url, "--out", str(tmp_path)]
     process = subprocess.Popen(command, cwd=FOLDER, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -157,7 +157,7 @@ def test_a_signal_stops_the_server_that_it_started(tmp_path: Path) -> None:
     # A name of its own, so that no other test's server is taken for this one's.
     body = json.loads((FOLDER / "library_suite" / "suite.json").read_text()) | {"environment": "toy_library:small_app"}
     (tmp_path / "suite.json").write_text(json.dumps(body))
-    agent = "tests.evaluation.toy_agents:napper"
+    agent = "tests.evaluation.toy_agents:dozer"
     out = tmp_path / "run"
     command = [*COMMAND, str(tmp_path), "-a", "noop", "-a", agent, "--parallel", "1", "--out", str(out)]
     process = subprocess.Popen(command, cwd=FOLDER, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -43,6 +43,13 @@ async def napper(task: Task, env: ToolAccess) -> str | None:
     return "rested"
 
 
+async def dozer(task: Task, env: ToolAccess) -> str | None:
+    """The same with the longest naps, so that an agent is at it for seconds."""
+    while env.steps_left:
+        await env.call("nap", {"seconds": 1.0})
+    return "rested"
+
+
 async def breaker(task: Task, env: ToolAccess) -> str | None:
     """Meet the environment's fault and swallow the error."""
     try:

@@ -138,7 +138,7 @@ async def _smaller(failure: Failure) -> str:
         while at < len(frames) and tries < TRIES:
             fewer = frames[:at] + frames[at + size :]
             tries += 1
-            if await play(failure.job, talk.kept(fewer), patience_s=3.0) is None:
+            if await play(failure.job, talk.kept(fewer), patience_s=10.0) is None:
                 at += size
             else:
                 frames = fewer
