@@ -157,7 +157,7 @@ async def test_a_late_one_does_not_hold_up_the_others(talk: Server) -> None:
     async with VectorEnvClient(talk.url, 2, errors="return") as vector:
         await vector.reset()
         actions = [{"text": "a"}, {"text": "b", "seconds": 30}]
-        first, second = await vector.step(actions, timeout_s=0.2)
+        first, second = await vector.step(actions, timeout_s=1.5)
         assert isinstance(first, StepResult)
         assert isinstance(second, DeadlineExceeded)
         assert [result.observation["count"] for result in await vector.step(say("c", "c"))] == [2, 1]
