@@ -20,6 +20,7 @@ from tests.support.processes import ROOT, Server, Servers
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 BEAST = "tests.support.process_toys:app"
+PATIENT = "tests.support.process_toys:patient_app"
 
 
 def workers_of(server: Server) -> list[int]:
@@ -80,7 +81,7 @@ def test_what_ends_one_world_is_told_on_its_socket_alone(serve: Servers, uvicorn
 
 
 def test_a_refusal_on_a_socket_and_over_http(serve: Servers) -> None:
-    server = serve(BEAST)
+    server = serve(PATIENT)
     with opened(server) as first, opened(server) as second, opened(server) as third:
         for socket in (first, second, third):
             assert step(socket, "say")["type"] == "observation"
@@ -133,7 +134,7 @@ def test_every_lost_worker_is_a_line_of_the_json_log(serve: Servers) -> None:
 
 
 def test_workers_do_not_outlive_a_server_that_is_killed(serve: Servers) -> None:
-    server = serve(BEAST)
+    server = serve(PATIENT)
     with opened(server) as spinning, opened(server) as stopped:
         pids = [int(step(socket, "pid")["data"]["observation"]["text"]) for socket in (spinning, stopped)]
         spinning.send(json.dumps({"type": "step", "data": {"what": "spin"}}))
@@ -144,13 +145,18 @@ def test_workers_do_not_outlive_a_server_that_is_killed(serve: Servers) -> None:
         gone(everyone)
 
 
-def test_a_server_that_drains_ends_its_workers(serve: Servers) -> None:
-    server = serve(BEAST)
+def test_a_server_that_drains_ends_its_workers(serve: Servers, tmp_path: Path) -> None:
+    server = serve(PATIENT)
     with opened(server) as socket:
         step(socket, "say")
-        socket.send(json.dumps({"type": "step", "data": {"what": "sleep", "count": 600}}))
+        socket.send(json.dumps({"type": "step", "data": {"what": "hold", "text": str(tmp_path / "gate")}}))
+        while not httpx.get(f"{server.url}/sessions", timeout=30).json()["sessions"][0]["busy"]:
+            time.sleep(0.01)
         everyone = workers_of(server)
         server.terminate()
+        while httpx.post(f"{server.url}/step", json={"action": {"what": "say"}}, timeout=30).status_code != 503:
+            time.sleep(0.01)
+        (tmp_path / "gate").touch()
         assert json.loads(socket.recv(timeout=30))["type"] == "observation"
         server.wait()
     gone(everyone)
