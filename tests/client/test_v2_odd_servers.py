@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 from openenv.client import Connection
 from openenv.client.v2.pending import Ask
 from openenv.client.v2.wire import MessagePackEncoding
-from openenv.errors import ConnectionFailed, DeadlineExceeded, OpenEnvError, ServerError, SessionLost
+from openenv.errors import ConnectionFailed, DeadlineExceeded, OpenEnvError, ServerError, SessionLost, ValidationFailed
 from openenv.types import StepResult
 from tests.support.local import until
 
@@ -425,6 +425,29 @@ async def test_a_deadline_that_the_server_does_not_keep_is_kept_here() -> None:
             await session.step({"n": 1}, timeout_s=0.1)
         assert (await session.step({"n": 2})).reward == 0.5
         assert json.loads(server.talks[0].frames[1])["deadline_ms"] == 100
+
+
+async def test_a_word_on_a_deadline_that_comes_after_the_next_call_has_begun_is_too_late() -> None:
+    async def script(talk: Talk) -> None:
+        await talk.open("s")
+        late = await talk.ask()
+        assert (await talk.ask())["op"] == "cancel"
+        following = await talk.ask()
+        body = {"code": "DEADLINE_EXCEEDED", "message": "too late"}
+        await talk.say({"id": late["id"], "session": "s", "error": body})
+        await talk.ok(following, RESULT)
+        await talk.serve()
+
+    async with odd(script) as server, Connection(server.url) as connection:
+        [session] = await connection.open()
+        with pytest.raises(DeadlineExceeded):
+            await session.step({"n": 1}, timeout_s=0.1)
+        await session.step({"n": 2})
+        with pytest.raises(ValidationFailed, match="No call of this session is late"):
+            await session.outcome()
+        await session.step({"n": 3})
+        second, third = (json.loads(frame) for frame in server.talks[0].frames[-2:])
+        assert third["ack"] == second["id"]
 
 
 async def test_what_is_offered() -> None:

@@ -199,7 +199,7 @@ class Conversation:
         self.pending.pop(pending.id, None)
         pending.stop()
         for seat in pending.ask.seats:
-            if late:
+            if late and seat.remembers(pending.id):
                 seat.late = pending
             elif seat.late is not pending:
                 seat.ended(pending.id)

@@ -51,6 +51,10 @@ class Seat:
         self.forget_late()
         self._effects[number] = None
 
+    def remembers(self, number: int) -> bool:
+        """Whether it has not ended: no other call has come after one that was late."""
+        return number in self._effects
+
     def ended(self, number: int) -> None:
         """It has been answered, or nobody wants its answer any more."""
         if number in self._effects:
