@@ -177,8 +177,9 @@ async def test_the_time_limit_stops_an_agent_and_what_it_left_is_graded(server: 
     await until_closed(server.url)
 
 
-async def test_a_call_that_never_ends_is_not_the_agents_failure(server: Server, tmp_path: Path) -> None:
-    run = await run_evaluation(plan(toy("sleeper"), only=["move-explicit"], timeout_s=1.0), server.url, tmp_path)
+async def test_a_call_that_never_ends_is_not_the_agents_failure(serve: Servers, tmp_path: Path) -> None:
+    drowsy = serve("toy_library:drowsy_app", cwd=FOLDER)
+    run = await run_evaluation(plan(toy("sleeper"), only=["move-explicit"], timeout_s=1.0), drowsy.url, tmp_path)
     (trial,) = run.trials
     assert (trial.status, trial.passed) == ("infrastructure_error", None)
     assert trial.error is not None

@@ -92,5 +92,15 @@ class Library(ToolEnvironment[Action, Observation, State]):
             raise ToolFailed(f"there is no shelf {shelf!r}", code="NOT_FOUND", field="shelf", hint="List the shelves.")
 
 
+class Drowsy(Library):
+    """Sleeps longer than it is told to."""
+
+    @tool(read_only=True)
+    def nap(self, seconds: Annotated[float, Field(ge=0, le=1)]) -> None:
+        """Take much time."""
+        time.sleep(5 * seconds)
+
+
 app = create_app(Library, env_name="library")
+drowsy_app = create_app(Drowsy, env_name="library")
 small_app = create_app(Library, env_name="library", max_sessions=1)
