@@ -131,7 +131,7 @@ async def test_shutdown_does_not_wait_for_ever() -> None:
     session = await local.open()
     step = asyncio.ensure_future(local.run("step", Say(text="x", seconds=60), session=session))
     await asyncio.sleep(0.01)
-    await asyncio.wait_for(local.manager.shutdown(patience_s=0.1), 5)
+    await asyncio.wait_for(local.manager.shutdown(patience_s=0.1), 15)
     assert (await step).error is not None
 
 
@@ -145,7 +145,7 @@ async def test_a_middleware_that_is_cancelled_still_answers() -> None:
 
     local = Local(InlineTalker, middleware=[Cancels()])
     session = await local.open()
-    failed = await asyncio.wait_for(local.run("step", Say(text="x"), session=session), 5)
+    failed = await asyncio.wait_for(local.run("step", Say(text="x"), session=session), 15)
     assert isinstance(failed.error, ExecutionFailed)
     await local.manager.shutdown()
 
