@@ -72,7 +72,7 @@ def test_what_ends_one_world_is_told_on_its_socket_alone(serve: Servers, uvicorn
             ("spin", "WORKER_TIMEOUT"),
         ]:
             with opened(server) as socket:
-                answer = step(socket, what, count=1_000_000)
+                answer = step(socket, what, count=50_000_000)
                 assert answer["type"] == "error"
                 assert answer["data"]["code"] == code
                 with pytest.raises(Exception, match="1000"):
@@ -103,7 +103,7 @@ def test_every_lost_worker_is_a_line_of_the_json_log(serve: Servers) -> None:
     server = serve(BEAST)
     for what in ("segfault", "leak", "spin"):
         with opened(server) as socket:
-            assert step(socket, what, count=1_000_000)["type"] == "error"
+            assert step(socket, what, count=50_000_000)["type"] == "error"
     with opened(server) as socket:
         idle = int(step(socket, "pid")["data"]["observation"]["text"])
         os.kill(idle, signal.SIGKILL)
@@ -124,7 +124,7 @@ def test_every_lost_worker_is_a_line_of_the_json_log(serve: Servers) -> None:
     assert told[:4] == [
         {"code": "WORKER_CRASHED", "phase": "held", "signal": "SIGSEGV"},
         {"code": "WORKER_MEMORY", "phase": "held", "limit": "process_memory_mb", "limit_mb": 256},
-        {"code": "WORKER_TIMEOUT", "phase": "held", "limit": "hang_limit_s", "limit_s": 1.0},
+        {"code": "WORKER_TIMEOUT", "phase": "held", "limit": "hang_limit_s", "limit_s": 3.0},
         {"code": "WORKER_CRASHED", "phase": "held", "signal": "SIGKILL"},
     ]
     assert lines[3]["pid"] == idle

@@ -205,9 +205,9 @@ class AsyncBeast(AsyncEnvironment[Do, Done, State]):
 
 
 def __getattr__(name: str) -> Any:
-    """``app`` is a server's application: three worlds, a second for each step; ``patient_app`` has no such limit."""
+    """``app`` is a server's application: three worlds, three seconds for each step; ``patient_app`` has no such limit."""
     if name not in ("app", "patient_app"):
         raise AttributeError(name)
     from openenv import create_app  # only where it is wanted: workers start in half the time without
 
-    return create_app(ProcessBeast, Do, Done, env_name="beast", processes=3, hang_limit_s=1.0 if name == "app" else None)
+    return create_app(ProcessBeast, Do, Done, env_name="beast", processes=3, hang_limit_s=3.0 if name == "app" else None)
