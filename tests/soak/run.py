@@ -72,13 +72,21 @@ class Report:
 
 
 async def soak(
-    server: Server, *, sessions: int, seconds: float, seed: int = 1, parallel: int = 64, apart: bool = False
+    server: Server,
+    *,
+    sessions: int,
+    seconds: float,
+    settled: int | None = None,
+    seed: int = 1,
+    parallel: int = 64,
+    apart: bool = False,
 ) -> Report:
-    """Open and close so many sessions, and compare what the server has in use at the end with what it had after a quarter.
+    """Open and close so many sessions, and compare what the server has in use at the end with what it had once it had settled.
 
     Args:
         server: One of `APP`, or of `APP_APART`.
         sessions: How many.
+        settled: After so many it has; by default after a quarter.
         seconds: Stop when so much time is over, even if there were fewer.
         seed: What each client does is made of it; how the server's answers interleave is not.
         parallel: Clients at once.
@@ -87,7 +95,7 @@ async def soak(
     report = Report(seed, APART if apart else WAYS)
     began = time.monotonic()
     await _each_way(server, report)
-    for wanted in (sessions // 4, sessions):
+    for wanted in (sessions // 4 if settled is None else settled, sessions):
         await _live(server, report, wanted, began + seconds, parallel)
         report.seconds = time.monotonic() - began
         report.samples.append(await asyncio.to_thread(_sample, server, report))
