@@ -188,7 +188,7 @@ def test_a_second_signal_does_not_wait(serve: Servers, tmp_path: Path) -> None:
             server.terminate()
             await asyncio.to_thread(until, lambda: drains(server))  # two that it has not heard yet are one
             server.terminate()
-            with pytest.raises(httpx.HTTPError):  # whoever waits for the step is answered by it
+            with pytest.raises(httpx.HTTPError):
                 (await step).raise_for_status()
 
     asyncio.run(play())
@@ -231,7 +231,8 @@ def test_a_worker_that_dies_is_started_anew_and_the_others_go_on(serve: Servers,
     line = lines(server, 0)  # a connection that stays
     with pytest.raises(httpx.HTTPError):
         httpx.post(f"{server.url}/step", json={"action": {"text": "die"}}, headers={"X-Session-ID": lost})
-    until(lambda: len(set(worker_pids(server)) - set(before)) == 1 and "worker 1 serves again" in server.log())
+    until(lambda: line.ask("GET", "/health")[0] == 200 and "worker 1 serves again" in server.log())
+    assert len(set(worker_pids(server)) - set(before)) == 1
     assert line.ask("POST", "/step", {"action": {"text": "a"}}, {"X-Session-ID": kept})[0] == 200
     for worker in (0, 1):  # whoever is asked: it is told why, at once
         status, answer, _ = lines(server, worker).ask("POST", "/step", {"action": {"text": "a"}}, {"X-Session-ID": lost})
@@ -258,13 +259,12 @@ def test_a_worker_that_cannot_be_started_is_tried_again(serve: Servers, lines: L
     program.chmod(0o755)
     command = changed(f"sys.executable = {str(program)!r}", f"{TOYS}:mortal_app")
     server = serve.start(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT)
-    kept, lost = session_on(server, 0), session_on(server, 1)
-    line = lines(server, 0)
+    kept, lost, line = session_on(server, 0), session_on(server, 1), lines(server, 0)
     program.rename(away)
     with pytest.raises(httpx.HTTPError):
         httpx.post(f"{server.url}/step", json={"action": {"text": "die"}}, headers={"X-Session-ID": lost})
     refusal = f"worker 1 cannot be started: [Errno 2] No such file or directory: '{program}'; it is tried again in"
-    until(lambda: server.log().count(refusal) >= 3)
+    until(lambda: line.ask("GET", "/health")[0] == 200 and server.log().count(refusal) >= 3)
     assert line.ask("POST", "/step", {"action": {"text": "a"}}, {"X-Session-ID": kept})[0] == 200
     files = len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
     seen = server.log().count(refusal)
