@@ -38,8 +38,6 @@ from benchmarks.spread import Spread, ratios
 from benchmarks.tables import Table, figure, shown
 from tests.support.processes import ROOT, Server, Servers, running
 
-pytestmark = pytest.mark.timeout(90)
-
 UVICORN = ("--loop", "uvloop", "--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--no-access-log")
 ON_TOOLS = ("json-rpc", "mcp")
 OURS = [name for name in DIALECTS if name != "echo"]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import ROOT, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.e2e
 
 EXAMPLES = ROOT / "examples"
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.processes import ROOT, Server, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 def openenv(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

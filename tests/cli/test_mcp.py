@@ -17,8 +17,6 @@ import pytest
 
 from tests.support.processes import ROOT, Server, Servers
 
-pytestmark = pytest.mark.timeout(60)
-
 TOYS = "tests.support.mcp_toys"
 
 

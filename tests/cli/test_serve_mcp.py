@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 from openenv.client import ToolClient
 from tests.support.processes import ROOT, Server, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.e2e
 
 SMALL = [sys.executable, str(ROOT / "tests" / "support" / "mcp_server.py")]
 RUDE = [sys.executable, str(ROOT / "tests" / "support" / "rude_mcp_server.py")]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.processes import ROOT, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 SECRET = "thirty-two bytes make a good secret"
 

@@ -198,7 +198,6 @@ def test_a_lost_session_is_replaced_by_a_reset(serve: Servers) -> None:
     env.close()
 
 
-@pytest.mark.timeout(60)
 def test_connections_that_break_change_nothing(server: Server) -> None:
     steady = GymVectorEnv(server.url, 4, LINE, client=LineEnv)
     with chaos(server.port, Trouble(seed=2, mean_bytes=30_000, least_bytes=3000, stalls=0.0)) as proxy:
@@ -216,7 +215,6 @@ def test_connections_that_break_change_nothing(server: Server) -> None:
             steady.close()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_the_vector_gives_what_gymnasiums_own_gives(server: Server, mode: AutoresetMode) -> None:
     ours = GymVectorEnv(server.url, 5, LINE, client=LineEnv, autoreset_mode=mode.value)
@@ -243,7 +241,6 @@ def test_the_vector_gives_what_gymnasiums_own_gives(server: Server, mode: Autore
         theirs.close()
 
 
-@pytest.mark.timeout(60)
 def test_gymnasiums_own_vector_may_have_them_in_processes(server: Server) -> None:
     ours = GymVectorEnv(server.url, 2, LINE, client=LineEnv)
     make = functools.partial(_line, server.url)

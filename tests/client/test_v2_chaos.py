@@ -183,7 +183,6 @@ async def test_a_thousand_episodes_over_a_bad_line_are_those_over_a_good_one(ser
     assert line.repeats > 300, told
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("seed", range(3))
 async def test_what_is_opened_and_forked_is_not_there_twice(serve: Servers, seed: int) -> None:
     """A server of ten places is filled to the last one, again and again: what is made twice would not fit."""

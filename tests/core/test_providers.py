@@ -315,7 +315,6 @@ def said_by(url: str) -> str:
     return text
 
 
-@pytest.mark.timeout(90)
 def test_a_process(project: Path, with_tools: None) -> None:
     provider = UVProvider(project_path=str(project), host="127.0.0.1", env_vars={"GREETING": "hello"})
     with pytest.raises(RuntimeError, match="not started"):
@@ -343,7 +342,6 @@ def gone(url: str) -> bool:
     return False
 
 
-@pytest.mark.timeout(90)
 def test_a_process_of_a_cloned_project(project: Path, with_tools: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if shutil.which("git") is None:
         system_packages("git")
@@ -363,7 +361,6 @@ def test_a_process_of_a_cloned_project(project: Path, with_tools: None, monkeypa
     assert list((tmp_path / "clones").iterdir()) == []
 
 
-@pytest.mark.timeout(90)
 def test_a_process_that_does_not_start(project: Path, with_tools: None) -> None:
     provider = UVProvider(project_path=str(project), app="server.nosuch:app", host="127.0.0.1")
     provider.start()

@@ -63,7 +63,6 @@ def notes(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize(
     "app", ["steps stateless", "makes", "makes stateless", "half", "deaf", "deaf stateless", "blocks", "closes"]
 )
@@ -77,7 +76,6 @@ async def test_a_server_ends_whatever_hangs_in_it(serve: Servers, notes: Path, a
     assert "given up" in log or "ended without its shutdown" in log
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("app", ["steps", "half"])
 async def test_it_ends_after_an_interrupt_too(serve: Servers, notes: Path, app: str) -> None:
     server = serve(f"{APPS}:{app}", "--drain", "1", cwd=ROOT, env={"HANGING_NOTES": str(notes)})
@@ -87,7 +85,6 @@ async def test_it_ends_after_an_interrupt_too(serve: Servers, notes: Path, app: 
     assert "ended without its shutdown" not in server.log(), "no thread of ours holds the process up"
 
 
-@pytest.mark.timeout(90)
 async def test_what_does_not_hang_is_closed_all_the_same(serve: Servers, notes: Path) -> None:
     server = serve(f"{APPS}:steps", "--drain", "1", cwd=ROOT, env={"HANGING_NOTES": str(notes)})
     async with httpx.AsyncClient(base_url=server.url) as http, connect(f"{server.ws_url}/ws") as socket:
@@ -101,7 +98,6 @@ async def test_what_does_not_hang_is_closed_all_the_same(serve: Servers, notes: 
     assert told(notes, "closed") == 2
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("app", ["steps", "half"])
 async def test_hanging_requests_without_a_session_are_in_no_sessions_way(serve: Servers, notes: Path, app: str) -> None:
     server = serve(f"{APPS}:{app}", "--drain", "0", cwd=ROOT, env={"HANGING_NOTES": str(notes)})
@@ -127,7 +123,6 @@ sys.exit(7)
 """
 
 
-@pytest.mark.timeout(90)
 async def test_a_program_that_goes_on_after_serving_is_not_ended(serve: Servers) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     server = serve.start([sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT)

@@ -26,7 +26,7 @@ from tests.fuzz.wire import CLOSE, CONTINUATION, PING, PONG, HttpSocket, WebSock
 from tests.support.processes import ROOT, Server, Servers
 from tests.support.usage import active_sessions, open_files, resident_kb
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 RNG = Random(1)
 ENOUGH_KB = 64 * 1024

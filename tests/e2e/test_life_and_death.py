@@ -113,7 +113,6 @@ async def test_sigterm_under_plain_uvicorn_closes_every_world(serve: Servers, tm
     assert [log.read_text() for log in logs] == ["step x\nclose\n"] * 2
 
 
-@pytest.mark.timeout(40)
 async def test_a_second_signal_does_not_wait(serve: Servers, tmp_path: Path) -> None:
     server = serve(f"{TOYS}:file_app", cwd=ROOT)
     async with connect(f"{server.ws_url}/ws?log={tmp_path / 'x.log'}") as socket:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.v2_wire import Wire, code
 from tests.support.worker_toys import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one", "workers"])

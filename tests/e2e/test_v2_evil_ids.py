@@ -11,7 +11,7 @@ from tests.e2e.test_workers_v2_hostile import connected_to, left_on, session_of
 from tests.support.processes import ROOT, Servers
 from tests.support.v2_wire import EVENTS, code, codes, entries, waiting
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 LAST = 2**53 - 1
 

@@ -16,7 +16,7 @@ from tests.support.processes import ROOT, Servers
 from tests.support.usage import active_sessions
 from tests.support.v2_wire import ADD, Wire, code
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 
 def sent(protocol: str, **message: Any) -> bytes:

@@ -223,7 +223,6 @@ def test_a_named_calendar_is_one_over_http(calendar: Server, lines: Lines) -> No
     assert len(seen) == 1
 
 
-@pytest.mark.timeout(60)
 async def test_an_mcp_client_has_one_session_over_many_connections(named: Server) -> None:
     """The official SDK; with each request on a connection of its own, so that all workers are asked."""
     for _ in range(4):

@@ -16,7 +16,7 @@ import pytest
 from tests.support.processes import ROOT, Server, Servers
 from tests.support.worker_toys import Lines, home, until, worker_pids
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 TOYS = "tests.support.worker_toys"
 STEP = b'{"action":{"text":"a"}}'

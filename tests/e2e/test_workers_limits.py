@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.support.processes import ROOT, Server, Servers
 from tests.support.worker_toys import Lines, home, until, worker_pids
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 TOYS = "tests.support.worker_toys"
 GRADER, WATCHER = "token-of-the-grader-1", "token-of-the-watcher-2"

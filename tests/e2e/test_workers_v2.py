@@ -18,7 +18,7 @@ from tests.support.processes import Server, Servers
 from tests.support.v2_wire import Wire, codes, entries
 from tests.support.worker_toys import home, worker_pids
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 LEFT: dict[str, Any] = {"direction": "left"}
 

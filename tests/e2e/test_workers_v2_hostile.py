@@ -14,7 +14,7 @@ from tests.support.processes import ROOT, Server, Servers
 from tests.support.v2_wire import ADD, Wire, code, codes, entries, waiting
 from tests.support.worker_toys import home, worker_pids
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.evaluation.build import FOLDER
 from tests.evaluation.chat_endpoint import Endpoint, message
 from tests.support.processes import ROOT, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 COMMAND = [sys.executable, "-m", "openenv.cli", "eval"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}

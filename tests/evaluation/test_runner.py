@@ -27,7 +27,7 @@ from openenv.scenario import Suite
 from tests.evaluation.build import FOLDER, library
 from tests.support.processes import Server, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

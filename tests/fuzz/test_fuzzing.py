@@ -32,7 +32,6 @@ async def test_every_dialect_at_every_door(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(120)
 def test_a_fault_is_found_told_with_its_seed_and_played_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The target raises in one action what it was not told to raise: the second frame of some conversation."""
     monkeypatch.setenv("OPENENV_FUZZ_PLANTED_FAULT", "1")

@@ -20,7 +20,7 @@ from tests.support.processes import Server, Servers
 
 GOLDEN = Path(__file__).parent / "golden" / "openenv-0.10.0.json"
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

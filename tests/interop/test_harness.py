@@ -15,7 +15,7 @@ from tests.interop.compare import ABSENT, Accepted, Difference, differences, une
 from tests.interop.counts import record
 from tests.support.processes import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 _READ = "A tool that fails and returns nothing tells the model why; 0.10 shows it an empty text."
 _TYPED = "A request of the wrong shape is answered with a typed error, and never reaches a tool."

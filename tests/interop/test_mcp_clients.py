@@ -60,7 +60,6 @@ async def calculated(client: Client) -> list[Any]:
 CALCULATED = [["add", "fail", "keep"], ["3", '{"total":4}', '{"total":8}'], [False, False, False, True], True]
 
 
-@pytest.mark.timeout(120)
 async def test_a_server_of_openenv_010_over_a_pipe(mounted: Callable[..., Server]) -> None:
     server = mounted({"calculator": "toys.tooled:calculator"}, reference=True)
     command = ["-m", "openenv.cli", "mcp", f"{server.url}/calculator", "--stdio"]
@@ -68,7 +67,6 @@ async def test_a_server_of_openenv_010_over_a_pipe(mounted: Callable[..., Server
         assert await calculated(client) == CALCULATED
 
 
-@pytest.mark.timeout(120)
 async def test_an_environment_written_for_openenv_010(mounted: Callable[..., Server]) -> None:
     server = mounted({"calculator": "toys.tooled:calculator"}, reference=False)
     async with Client(f"{server.url}/calculator/mcp", mode="legacy") as client:
@@ -93,7 +91,6 @@ def check(seen: dict[str, Any], *, log: bool = True, changed: bool = True) -> No
         assert seen["after"] == sorted([*NAMES, "tool_0"])
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("line", [1, 2])
 def test_the_sdks_clients(server: Server, reference_python: Path, line: int) -> None:
     python = reference_python if line == 1 else sys.executable
@@ -108,7 +105,6 @@ def test_the_sdks_clients(server: Server, reference_python: Path, line: int) -> 
         assert http.get(f"/sessions/{meta['openenv/session']}").status_code == 404
 
 
-@pytest.mark.timeout(120)
 def test_the_sdks_client_in_the_newest_revision(server: Server) -> None:
     seen = transcript(sys.executable, "mcp_sdk_transcript", "auto", session_url(server))
     # In this revision nothing is logged unless it is asked for.
@@ -116,7 +112,6 @@ def test_the_sdks_client_in_the_newest_revision(server: Server) -> None:
     assert (seen["progress"], seen["taken back"]) == (PROGRESS, "true")
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("line", [3, 4])
 def test_fastmcps_clients(server: Server, reference_python: Path, line: int) -> None:
     if line == 3:
@@ -132,7 +127,6 @@ def test_fastmcps_clients(server: Server, reference_python: Path, line: int) -> 
     assert seen["progress"] == PROGRESS
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("line", [1, 2])
 def test_the_sdks_clients_over_a_pipe(reference_python: Path, line: int) -> None:
     python, mode = (reference_python, "session") if line == 1 else (sys.executable, "auto")
@@ -144,7 +138,6 @@ def test_the_sdks_clients_over_a_pipe(reference_python: Path, line: int) -> None
     check(seen | {"names": NAMES}, log=line == 1, changed=False)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("line", [3, 4])
 def test_fastmcps_clients_over_a_pipe(reference_python: Path, line: int) -> None:
     python = reference_python if line == 3 else sys.executable

@@ -20,7 +20,7 @@ from tests.interop.minimal_v2_client import JSON, MSGPACK, Client, V2Error
 from tests.support.processes import ROOT, Server, Servers
 from tests.support.v2_wire import ADD, EVENTS, step
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

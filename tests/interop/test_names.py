@@ -31,7 +31,6 @@ def table() -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(60)
 def test_the_golden_file_has_openenv_s_names(reference_python: Path) -> None:
     command = [str(reference_python), "-W", "ignore", str(SCRIPT)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=50)

@@ -13,7 +13,7 @@ from openenv.errors import ServerError, SessionLost, ToolFailed
 from tests.interop.toys.plain import Heard, Say
 from tests.support.processes import Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 class Typed(EnvClient[Say, Heard, Any]):

@@ -15,7 +15,7 @@ from tests.interop.compare import ABSENT, Accepted, differences, unexplained
 from tests.interop.counts import record
 from tests.support.processes import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 _AWAITABLE = "Within an event loop a Sequential's score may always be awaited; in 0.10 it may not when it is 0.0."
 _HOOK_FIRST = "An asynchronous hook before a Sequential runs before its rubrics, and runs also when it stops."

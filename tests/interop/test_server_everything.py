@@ -23,7 +23,7 @@ from openenv.errors import InvalidArguments, ToolFailed, ToolNotFound
 from tests.support.node import node_tools
 from tests.support.processes import Server, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 INDEX = "@modelcontextprotocol/server-everything/dist/index.js"
 

@@ -14,7 +14,7 @@ from tests.interop.compare import Accepted, differences, unexplained
 from tests.interop.counts import record
 from tests.support.processes import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 ACCEPTED = (Accepted("server side", "tools.10", "An environment that was closed has no tools for code to call.", theirs=True),)
 

@@ -13,7 +13,7 @@ from tests.evaluation.build import FOLDER, library
 from tests.middleware.apps import token_file
 from tests.support.processes import Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 def plan(agent: str, **headers: str) -> RunPlan:

@@ -17,8 +17,6 @@ APPS = "tests.middleware.apps"
 ANNA, GERT, PROM, NOBODY = "token-of-anna-0001", "token-of-gert-0001", "token-of-prom-0001", "token-of-nobody-01"
 STEP: dict[str, Any] = {"type": "call_tool", "tool_name": "notes_list"}
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture(scope="module", params=["openenv", "uvicorn"])
 def server(request: pytest.FixtureRequest, module_serve: Servers) -> Server:

@@ -18,7 +18,7 @@ from openenv_wrapper.client import MCPEnvClient
 from openenv_wrapper.data_models import Action, MCPAction
 from tests.support.processes import ROOT, Server, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 HEADERS = {"x-access-token": ALICE.access_token}
 TOOLS = ["calendars_list", "calendars_get", "events_list", "events_insert", "events_update", "acl_list", "acl_insert"]

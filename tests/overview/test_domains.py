@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tests.overview.conftest import Snippets
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 Steps = list[tuple[Any, dict[str, Any]]]
 """Actions, with what their observations say."""

@@ -16,7 +16,7 @@ from openenv.errors import ServerError
 from tests.overview.conftest import PACKAGES, Snippets
 from tests.support.processes import Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 deprecated = pytest.warns(PydanticDeprecatedSince20, match="validator")
 
 

@@ -14,7 +14,7 @@ from tests.overview.conftest import SNIPPETS
 from tests.overview.snippets import rewards
 from tests.support.processes import Server, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 GRANT = {"calendarId": "bob-projects", "role": "writer", "scope": {"type": "user", "value": ALICE.email}}
 

@@ -77,7 +77,6 @@ def told_on_a_socket(frame: str) -> OpenEnvError | None:
     return operation.payload if operation.op == "invalid" else None
 
 
-@pytest.mark.timeout(60)
 def test_a_request_of_too_many_values_is_not_looked_through() -> None:
     """Right or wrong: each of them would be an object in memory, and each wrong one a fault as well."""
     global looked_at
@@ -109,7 +108,6 @@ def test_what_is_in_a_text_is_no_value(text: str) -> None:
     assert is_vast(json.dumps({"text": text, "other": [1] * MOST_VALUES}))
 
 
-@pytest.mark.timeout(60)
 def test_the_faults_of_a_batch_are_listed_up_to_a_number() -> None:
     def errors(faults: int) -> list[OpenEnvError]:
         entry = {"session": "one", "action": {"numbers": ["x"] * faults}}

@@ -166,5 +166,5 @@ class Requests(RuleBasedStateMachine):
         assert self.ledger._bytes == len(self.ledger._kept)
 
 
-TestRequests = pytest.mark.timeout(120)(Requests.TestCase)
+TestRequests = Requests.TestCase
 TestRequests.settings = settings(max_examples=60, stateful_step_count=80, deadline=None)

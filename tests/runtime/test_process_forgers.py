@@ -14,7 +14,7 @@ from tests.interop.minimal_v2_client import JSON, MSGPACK
 from tests.support.processes import ROOT, Server, Servers
 from tests.support.v2_wire import Wire, code, step
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 TOOL = {"name": "flood", "arguments": {"kind": "tools", "count": 0}}
 ASKED: dict[str, Any] = {

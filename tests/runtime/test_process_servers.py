@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.processes import ROOT, Server, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 BEAST = "tests.support.process_toys:app"
 PATIENT = "tests.support.process_toys:patient_app"

@@ -17,7 +17,7 @@ from tests.support.processes import ROOT, Server, Servers
 from tests.support.v2_wire import Wire, code
 from tests.support.vandal_toys import HELD
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 PHASES: dict[str, tuple[str, dict[str, Any]]] = {
     "factory": ("open", {}),

@@ -15,7 +15,7 @@ from tests.support.process_pairs import ERRORS, VALUES
 from tests.support.processes import Server, Servers
 from tests.support.v2_wire import Wire
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 Pair = tuple[Server, Server]
 _OWN = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9-]+T[0-9:.]+(Z|\+00:00)")

@@ -44,8 +44,6 @@ from tests.support.process_toys import (
 
 Started = Callable[..., Local]
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 async def started() -> AsyncIterator[Started]:

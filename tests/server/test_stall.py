@@ -85,7 +85,6 @@ async def test_who_takes_something_gets_all_of_it_before_the_end(monkeypatch: py
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("path", ["/ws", "/mcp"])
 async def test_a_client_that_reads_nothing_does_not_hold_the_end_of_the_server(serve: Servers, path: str) -> None:
     """Its patience for such a client is half a minute otherwise, and its time to end ten minutes here."""

@@ -26,8 +26,6 @@ from tests.support.processes import ROOT, Server, Servers
 SUPPORT = ROOT / "tests" / "support"
 SMALL = McpServer(command=(sys.executable, str(SUPPORT / "mcp_server.py")))
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def rude(name: str, **known: Any) -> McpServer:
     """The rude server of this name, with little patience."""

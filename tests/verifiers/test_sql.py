@@ -340,7 +340,6 @@ WORDS = """SELECT FROM WHERE acls calendars log id role * ( ) , ; 'x' 1 -1 9e999
 FRAGMENTS = st.sampled_from(WORDS.split())
 
 
-@pytest.mark.timeout(60)
 @settings(max_examples=300, deadline=None)
 @example("--SELECTSELECT")
 @given(

@@ -85,7 +85,6 @@ values = st.recursive(
 tools = st.sampled_from(list(CalendarEnvironment.tools))
 
 
-@pytest.mark.timeout(60)
 @settings(max_examples=300, deadline=None)
 @given(tools, st.data())
 def test_whatever_arguments_are_sent_the_answer_is_typed(tool: Any, data: st.DataObject) -> None:

@@ -257,7 +257,6 @@ numbered_rules = st.builds(
 )
 
 
-@pytest.mark.timeout(60)
 @settings(max_examples=400, deadline=None)
 @given(rules | numbered_rules, st.dates(date(2020, 1, 1), date(2026, 6, 1)), st.integers(0, 900), st.integers(1, 400))
 def test_windows_agree_with_dateutil(rule: str, first: date, offset: int, length: int) -> None:

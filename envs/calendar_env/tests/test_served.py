@@ -22,8 +22,6 @@ from openenv.errors import ServerError
 from openenv_wrapper.client import MCPEnvClient
 from openenv_wrapper.data_models import Action, MCPAction, MCPObservation
 
-pytestmark = pytest.mark.timeout(60)
-
 FOLDER = Path(__file__).parents[1]
 
 

@@ -167,7 +167,6 @@ def test_named_databases_are_not_copied(played: LocalGym, tmp_path: Path) -> Non
         assert named.environment.database_image() == before
 
 
-@pytest.mark.timeout(60)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(st.binary(max_size=200), st.data())
 def test_damage_is_noticed_and_changes_nothing(played: LocalGym, noise: bytes, data: st.DataObject) -> None:
@@ -181,7 +180,6 @@ def test_damage_is_noticed_and_changes_nothing(played: LocalGym, noise: bytes, d
     refused(played, bytes(image))
 
 
-@pytest.mark.timeout(60)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(st.data())
 def test_a_damaged_database_with_the_right_digest_is_refused_or_sound(gym: LocalGym, data: st.DataObject) -> None:

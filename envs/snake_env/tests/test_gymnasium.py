@@ -84,7 +84,6 @@ SMALL: dict[str, Any] = {"width": 5, "height": 4, "starvation_limit": 6}
 ONLY_SERVED = ("episode_id", "_episode_id")
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 @pytest.mark.parametrize("mask", [False, True])
 def test_the_vector_plays_as_gymnasiums_own_over_the_same_seeds(server: Server, mode: AutoresetMode, mask: bool) -> None:

@@ -30,8 +30,6 @@ from snake_env.game import Direction
 from snake_env.models import SnakeState
 from snake_env.oracle import decide, noop
 
-pytestmark = pytest.mark.timeout(60)
-
 SUITE = load_suite(scenarios.__path__[0])
 
 

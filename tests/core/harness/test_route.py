@@ -15,7 +15,7 @@ from openenv.errors import Forbidden
 from openenv.operation import NO_CONTEXT, Connection, Principal
 from tests.support.processes import ROOT, Server, Servers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

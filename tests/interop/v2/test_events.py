@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.support.processes import ROOT, Server, Servers
 from tests.support.v2_wire import ADD, EVENTS, Wire, begin, code, entries, result, step, waiting
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 async def test_nothing_comes_that_was_not_subscribed_to(url: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.v2_wire import ADD, Wire, begin, code, codes, entries, result, step, waiting
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 async def test_a_deadline_passes_and_what_cannot_be_stopped_goes_on(url: str, tmp_path: Path) -> None:

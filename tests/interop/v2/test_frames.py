@@ -15,7 +15,7 @@ from tests.interop.minimal_v2_client import JSON, MSGPACK
 from tests.support.processes import ROOT, Servers
 from tests.support.v2_wire import ADD, Wire, begin, code, result, step
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize(

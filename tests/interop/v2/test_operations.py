@@ -13,7 +13,7 @@ import websockets.asyncio.client as ws
 from tests.support.processes import Server
 from tests.support.v2_wire import ADD, Wire, begin, code, codes, entries, result, waiting
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 async def test_an_operation_needs_its_session_attached_here(url: str) -> None:

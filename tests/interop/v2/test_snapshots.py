@@ -10,7 +10,7 @@ import pytest
 from tests.support.processes import Server
 from tests.support.v2_wire import ADD, Wire, bearer, code, codes, entries
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 
 async def test_the_last_16_snapshots_of_a_session_are_kept(url: str) -> None:
