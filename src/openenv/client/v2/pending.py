@@ -52,7 +52,7 @@ class Seat:
         self._effects[number] = None
 
     def remembers(self, number: int) -> bool:
-        """Whether it has not ended: no other call has come after one that was late."""
+        """Whether the effect of this id has not ended. A late one has when another is asked for."""
         return number in self._effects
 
     def ended(self, number: int) -> None:
